@@ -1,0 +1,1 @@
+"""What a backend must be, and the machinery that all backends share."""

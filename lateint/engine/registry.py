@@ -1,0 +1,171 @@
+"""Which engines there are: plugins found by entry point, loaded only when asked for.
+
+A plugin is an object in the entry-point group `lateint.backends`, named after its URL scheme:
+
+    [project.entry-points."lateint.backends"]
+    milvus = "lateint_milvus:plugin"
+
+Importing the module that holds it must not import the engine's client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+from lateint import errors
+from lateint.engine import url as urls
+from lateint.engine.backend import AsyncBackend, Backend
+from lateint.engine.threaded import ThreadedBackend
+from lateint.spec import suggestion
+
+GROUP = "lateint.backends"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `connect` was given beside the URL; a backend reads what concerns it.
+
+    Attributes:
+        timeout_s: seconds for one call.
+        api_key: a key, never shown.
+    """
+
+    timeout_s: float = 60.0
+    api_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way to reach an engine.
+
+    Attributes:
+        summary: one line for `lateint backends`.
+        example: a URL.
+        connect: `module:function` of `(EngineURL, Settings) -> Backend`.
+        aconnect: the same for asyncio; empty to run the blocking one in threads.
+        requires: modules that must be importable.
+        extra: the extra of lateint, or the distribution, that brings them.
+        options: URL options that it reads.
+        api_key: whether a key can be used.
+        embedded: it runs in this process and keeps its data in a folder.
+    """
+
+    summary: str
+    example: str
+    connect: str
+    aconnect: str = ""
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+    options: tuple[str, ...] = ()
+    api_key: bool = False
+    embedded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One engine.
+
+    Attributes:
+        scheme: its URL scheme, the same as the name of its entry point.
+        variants: by the part of the scheme after `+`; the empty name is the plain scheme.
+    """
+
+    scheme: str
+    variants: Mapping[str, Variant]
+
+
+def connect(url: str, settings: Settings) -> Backend:
+    """Open the backend that a URL names.
+
+    Raises:
+        InvalidURL: the URL, or an option in it, is not right.
+        UnknownBackend: no plugin answers to its scheme.
+        DuplicatePlugin: more than one does.
+        MissingDependency: the engine's client is not installed.
+    """
+    parsed, variant = _resolve(url, settings)
+    backend: Backend = _load(variant.connect)(parsed, settings)
+    return backend
+
+
+async def aconnect(url: str, settings: Settings) -> AsyncBackend:
+    """As `connect`, for asyncio."""
+    parsed, variant = _resolve(url, settings)
+    if not variant.aconnect:
+        return ThreadedBackend(await asyncio.to_thread(_load(variant.connect), parsed, settings))
+    backend: AsyncBackend = await _load(variant.aconnect)(parsed, settings)
+    return backend
+
+
+@lru_cache(maxsize=1)
+def entry_points() -> dict[str, list[metadata.EntryPoint]]:
+    """Installed plugins by scheme, not loaded."""
+    found: dict[str, list[metadata.EntryPoint]] = {}
+    for point in metadata.entry_points(group=GROUP):
+        known = found.setdefault(point.name, [])
+        if all(point.value != other.value for other in known):  # a distribution seen twice on the path is one
+            known.append(point)
+    return dict(sorted(found.items()))
+
+
+def plugin(scheme: str) -> Plugin:
+    """Load the plugin of a scheme.
+
+    Raises:
+        UnknownBackend: there is none.
+        DuplicatePlugin: there are several.
+    """
+    points = entry_points().get(scheme, [])
+    if not points:
+        raise errors.UnknownBackend(f"no backend for {scheme!r}.", hint=suggestion(scheme, entry_points()))
+    if len(points) > 1:
+        owners = " and ".join(sorted(_owner(point) for point in points))
+        raise errors.DuplicatePlugin(f"{scheme!r} is claimed by {owners}.", hint="Uninstall all but one of them.")
+    loaded: Plugin = points[0].load()
+    return loaded
+
+
+def missing(variant: Variant) -> list[str]:
+    """Modules that the variant needs and that are not installed."""
+    return [name for name in variant.requires if not _is_installed(name)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it
+        return False
+
+
+def _resolve(url: str, settings: Settings) -> tuple[urls.EngineURL, Variant]:
+    parsed = urls.parse(url)
+    owner = plugin(parsed.engine)
+    variant = owner.variants.get(parsed.variant)
+    if variant is None:
+        schemes = [f"{owner.scheme}+{name}" if name else owner.scheme for name in owner.variants]
+        raise errors.UnknownBackend(f"no backend for {parsed.scheme!r}.", hint=suggestion(parsed.scheme, schemes))
+    urls.check_options(parsed, known=variant.options)
+    if settings.api_key is not None and not variant.api_key:
+        raise errors.ConfigurationError(f"{parsed.scheme} takes no api_key.", hint="Leave it out.")
+    absent = missing(variant)
+    if absent:
+        install = f'pip install "lateint[{variant.extra}]"'
+        raise errors.MissingDependency(f"{parsed.scheme} needs {', '.join(absent)}.", hint=f"Install it: {install}")
+    return parsed, variant
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return loaded
+
+
+def _owner(point: metadata.EntryPoint) -> str:
+    return f"{point.dist.name} ({point.value})" if point.dist is not None else point.value

@@ -1,0 +1,296 @@
+"""Does an index return what it should? Every score against the reference, every ranking, every document.
+
+The engine's answer to each query is compared by id with the float64 reference over the same rows, rounded as the
+engine's storage rounds them, within the derived tolerance of `lateint.scoring.tolerance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lateint import errors
+from lateint.aclient import AsyncIndex
+from lateint.client import Index
+from lateint.engine import pipelines, scan
+from lateint.engine.drive import END, Pull, Steps
+from lateint.engine.pipelines import Handle, Progress, ProgressCallback
+from lateint.engine.prepare import prepared_document, prepared_searches
+from lateint.jobs.report import RankDisagreement, ScoreError, VerificationReport
+from lateint.scoring import Corpus, first_disagreement, score_corpus, tolerance
+from lateint.types import Document, SearchResult
+from lateint.vectors import MultiVector, row_norms
+
+QUERIES = 20
+QUERY_ROWS = 32
+DEPTH = 10_000
+SAMPLE_DEPTH = 100
+_CHUNK = 64
+_WRONG_KEPT = 100
+
+
+def verify(
+    index: Index,
+    *,
+    against: Index | Iterable[Document] | None = None,
+    queries: Iterable[Any] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> VerificationReport:
+    """Check that an index holds and returns what it should.
+
+    Args:
+        index: the index.
+        against: what it should hold, as another index or as documents; None compares with its own stored rows, and then
+            missing documents cannot be noticed.
+        queries: multi-vectors to ask; None makes 20 from stored documents, with noise.
+        sample: how many documents to read; None reads all. Every score that the engine returns is checked either way.
+        seed: of the sample and the noise.
+        progress: called as documents are read.
+
+    Returns:
+        A report; `raise_if_failed()` turns a bad one into an exception.
+    """
+    source: Iterable[Document] = against.scan(with_vectors=True) if isinstance(against, Index) else against or ()
+    steps = _verification(
+        index._handle,  # noqa: SLF001 - a job works on the handle that the index works on
+        queries=queries,
+        sample=sample,
+        seed=seed,
+        progress=progress,
+        compared=against is not None,
+    )
+    return index._run(steps, source=source)  # noqa: SLF001
+
+
+async def averify(
+    index: AsyncIndex,
+    *,
+    against: AsyncIndex | Iterable[Document] | AsyncIterable[Document] | None = None,
+    queries: Iterable[Any] | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> VerificationReport:
+    """As `verify`, for asyncio."""
+    source = against.scan(with_vectors=True) if isinstance(against, AsyncIndex) else against or ()
+    steps = _verification(
+        index._handle,  # noqa: SLF001 - a job works on the handle that the index works on
+        queries=queries,
+        sample=sample,
+        seed=seed,
+        progress=progress,
+        compared=against is not None,
+    )
+    return await index._client._run(steps, source=source)  # noqa: SLF001
+
+
+@dataclass(slots=True)
+class _Truth:
+    """Reference scores of the documents read so far, for every query."""
+
+    queries: Sequence[MultiVector]
+    scores: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    longest: float = 0.0
+
+    def add(self, documents: Sequence[Document]) -> None:
+        if not documents or not self.queries:
+            return
+        corpus = Corpus.from_multivectors([document.vectors for document in documents])
+        scores = score_corpus(self.queries, corpus, precision="float64")
+        for position, document in enumerate(documents):
+            self.scores[document.id] = scores[:, position]
+            self.longest = max(self.longest, float(row_norms(document.vectors).max()))
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What comparing with the original documents found."""
+
+    expected: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def _verification(
+    handle: Handle,
+    *,
+    queries: Iterable[Any] | None,
+    sample: int | None,
+    seed: int,
+    progress: ProgressCallback | None,
+    compared: bool,
+) -> Steps[VerificationReport]:
+    if sample is not None and sample < 1:
+        raise errors.InvalidInput(
+            f"sample={sample!r} is not a number of documents.", hint="Pass 1 or more, or leave it out."
+        )
+    random = np.random.default_rng(seed)
+    names = yield from _names(handle)
+    counted = yield from pipelines.count_documents(handle, None)
+    chosen = (
+        names
+        if sample is None or sample >= len(names)
+        else sorted(random.choice(names, sample, replace=False).tolist())
+    )
+    asked = list(queries) if queries is not None else (yield from _made_queries(handle, names, random))
+    depth = min(len(names), handle.info.capabilities.max_k, DEPTH if sample is None else SAMPLE_DEPTH)
+    requests = prepared_searches(
+        asked,
+        handle.info,
+        backend=handle.backend,
+        k=max(1, depth),
+        condition=None,
+        exact=None,
+        payload=False,
+        with_vectors=False,
+        timeout_s=None,
+    )
+    results = yield from pipelines.search(handle, requests)
+    truth = _Truth([request.query for request in requests])
+    wanted = {*chosen, *(hit.id for result in results for hit in result)}
+    contents = _Contents()
+    if compared:
+        yield from _read_originals(handle, wanted, truth, contents, progress)
+        wanted -= contents.expected
+    yield from _read_stored(handle, sorted(wanted), truth, progress, total=len(names))
+    return _report(
+        handle,
+        names,
+        counted,
+        truth,
+        results,
+        contents if compared else None,
+        depth=depth,
+        seed=seed,
+        read=len(truth.scores),
+    )
+
+
+def _names(handle: Handle) -> Steps[list[str]]:
+    state = scan.start(handle, condition=None, with_vectors=False, cursor=None)
+    names: set[str] = set()
+    while not state.finished:
+        yield from state.fetch()
+        names.update(document.id for document in state.buffer)
+        state.buffer.clear()
+    return sorted(names)
+
+
+def _made_queries(handle: Handle, names: Sequence[str], random: np.random.Generator) -> Steps[list[MultiVector]]:
+    """Rows of stored documents, moved by noise of about their own length: near to some documents, equal to none."""
+    chosen = random.choice(len(names), min(QUERIES, len(names)), replace=False) if names else []
+    documents = yield from pipelines.get(handle, [names[position] for position in chosen], with_vectors=True)
+    made = []
+    for document in documents:
+        rows = document.vectors[:QUERY_ROWS].astype(np.float64)
+        noise = random.standard_normal(rows.shape) / np.sqrt(rows.shape[1])
+        made.append((rows + noise * row_norms(document.vectors[:QUERY_ROWS])[:, None]).astype(np.float32))
+    return made
+
+
+def _read_originals(
+    handle: Handle, wanted: set[str], truth: _Truth, contents: _Contents, progress: ProgressCallback | None
+) -> Steps[None]:
+    """Take originals in chunks, compare each with what is stored, and score it as it should be stored."""
+    more = True
+    while more:
+        chunk: dict[str, Document] = {}
+        while len(chunk) < _CHUNK:
+            item = yield Pull()
+            if item is END:
+                more = False
+                break
+            document, _ = prepared_document(item, handle.info)
+            chunk[document.id] = document
+        stored = yield from pipelines.get(handle, list(chunk), with_vectors=True)
+        found = {document.id: document for document in stored}
+        contents.expected.update(chunk)
+        contents.missing.extend(name for name in chunk if name not in found)
+        contents.changed.extend(name for name, document in found.items() if not _same(document, chunk[name]))
+        truth.add([document for name, document in chunk.items() if name in wanted])
+        _tell(progress, len(contents.expected), None)
+
+
+def _read_stored(
+    handle: Handle, names: Sequence[str], truth: _Truth, progress: ProgressCallback | None, *, total: int
+) -> Steps[None]:
+    for start in range(0, len(names), _CHUNK):
+        documents = yield from pipelines.get(handle, names[start : start + _CHUNK], with_vectors=True)
+        truth.add(documents)
+        _tell(progress, len(truth.scores), total)
+
+
+def _report(
+    handle: Handle,
+    names: Sequence[str],
+    counted: int,
+    truth: _Truth,
+    results: Sequence[SearchResult],
+    contents: _Contents | None,
+    *,
+    depth: int,
+    seed: int,
+    read: int,
+) -> VerificationReport:
+    worst = ScoreError.none()
+    wrong: list[ScoreError] = []
+    disagreements: list[RankDisagreement] = []
+    compared = wrong_count = 0
+    for number, (query, result) in enumerate(zip(truth.queries, results, strict=True)):
+        expected = {name: float(scores[number]) for name, scores in truth.scores.items()}
+        norm = float(row_norms(query).max()) * truth.longest
+        allowed = {
+            name: float(tolerance(rows=len(query), dim=query.shape[1], score=score, norm=norm))
+            for name, score in expected.items()
+        }
+        for hit in result:
+            if hit.id not in expected:
+                continue
+            found = ScoreError(number, hit.id, expected[hit.id], hit.score, allowed[hit.id])
+            compared += 1
+            worst = max(worst, found, key=lambda error: error.ratio)
+            if not found.ratio <= 1:
+                wrong_count += 1
+                if len(wrong) < _WRONG_KEPT:
+                    wrong.append(found)
+        ranking = [(hit.id, hit.score) for hit in result]
+        disagreement = first_disagreement(expected, ranking, tolerance=max(allowed.values(), default=0.0), k=depth)
+        if disagreement is not None:
+            disagreements.append(RankDisagreement(number, str(disagreement)))
+    extra = sorted(set(names) - contents.expected) if contents is not None else []
+    return VerificationReport(
+        backend=handle.backend,
+        index=handle.info.name,
+        dtype=handle.info.spec.dtype.value,
+        documents=len(names),
+        counted=counted,
+        documents_read=read,
+        queries=len(truth.queries),
+        scores_compared=compared,
+        worst=worst,
+        wrong_score_count=wrong_count,
+        wrong_scores=tuple(wrong),
+        rank_disagreements=tuple(disagreements),
+        compared_with_originals=contents is not None,
+        missing=tuple(contents.missing) if contents is not None else (),
+        extra=tuple(extra),
+        changed=tuple(contents.changed) if contents is not None else (),
+        exact=all(result.exact for result in results),
+        warnings=tuple(dict.fromkeys(warning for result in results for warning in result.warnings)),
+        seed=seed,
+    )
+
+
+def _same(stored: Document, expected: Document) -> bool:
+    return np.array_equal(stored.vectors, expected.vectors) and stored.payload == expected.payload
+
+
+def _tell(progress: ProgressCallback | None, done: int, total: int | None) -> None:
+    if progress is not None:
+        progress(Progress(operation="verify", done=done, total=total))
