@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lateint
 from lateint.engine import registry
+from lateint.engine import url as urls
 
 BEGIN = "<!-- engines: begin (python docs/engine_table.py) -->"
 END = "<!-- engines: end -->"
@@ -20,7 +21,7 @@ def table() -> str:
         for scheme in registry.entry_points():
             for name, variant in registry.plugin(scheme).variants.items():
                 full = f"{scheme}+{name}" if name else scheme
-                place = f"{Path(folder).as_posix()}/{full}" if variant.embedded else ""
+                place = f"{Path(folder).as_posix()}/{full}" if urls.parse(variant.example).folder else ""
                 with lateint.connect(f"{full}://{place}") as client:
                     rows.append(row(variant, client.capabilities()))
     return "\n".join(rows)

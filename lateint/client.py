@@ -201,6 +201,17 @@ class Index:
             BackendError: the engine failed for good; `.report` says what had been written.
         """
         total = len(documents) if isinstance(documents, Sized) else None
+        return self._write(documents, on_error=on_error, progress=progress, total=total)
+
+    def _write(
+        self,
+        documents: Iterable[Document | errors.InvalidInput],
+        *,
+        on_error: str,
+        progress: ProgressCallback | None,
+        total: int | None,
+    ) -> WriteReport:
+        """As `write`; an error stands for a document that could not be made."""
         steps = pipelines.write(self._handle, on_error=on_error, progress=progress, total=total)
         return self._run(steps, source=documents, workers=self.capabilities.max_in_flight)
 

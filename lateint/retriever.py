@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -53,7 +53,8 @@ class Retriever:
             progress: as for `Index.write`.
         """
         items: Iterable[TextItem] = texts.items() if isinstance(texts, Mapping) else texts
-        return self.index.write(self._documents(iter(items)), on_error=on_error, progress=progress)
+        total = len(items) if isinstance(items, Sized) else None
+        return self.index._write(self._documents(iter(items)), on_error=on_error, progress=progress, total=total)  # noqa: SLF001
 
     def search(
         self,
@@ -71,7 +72,7 @@ class Retriever:
         query = self.encoder.encode_queries([text])[0]
         return self.index.search(query, k, filter=filter, exact=exact, payload=payload, timeout_s=timeout_s)
 
-    def _documents(self, items: Iterator[TextItem]) -> Iterator[Document]:
+    def _documents(self, items: Iterator[TextItem]) -> Iterator[Document | errors.InvalidInput]:
         while chunk := list(islice(items, _TEXTS_AT_ONCE)):
             for item in chunk:
                 if isinstance(item, str) or not 2 <= len(item) <= 3 or not isinstance(item[1], str):
@@ -79,9 +80,21 @@ class Retriever:
                         f"{item!r:.80} is not an id with a text.",
                         hint="Pass {id: text}, (id, text) or (id, text, payload).",
                     )
-            encoded = self.encoder.encode_documents([item[1] for item in chunk])
+            try:
+                encoded: list[Any] = self.encoder.encode_documents([item[1] for item in chunk])
+            except errors.InvalidInput:
+                encoded = [self._encoded(item) for item in chunk]  # one text is at fault, and has to be named
             for item, vectors in zip(chunk, encoded, strict=True):
-                yield Document(item[0], vectors, item[2] if len(item) == 3 else {})
+                if isinstance(vectors, errors.InvalidInput):
+                    yield vectors
+                else:
+                    yield Document(item[0], vectors, item[2] if len(item) == 3 else {})
+
+    def _encoded(self, item: TextItem) -> Any:  # noqa: ANN401
+        try:
+            return self.encoder.encode_documents([item[1]])[0]
+        except errors.InvalidInput as error:
+            return errors.InvalidInput(f"document {item[0]!r}: {error}", document=item[0])
 
 
 def check_encoder_of(index: Index, encoder: Encoder) -> None:

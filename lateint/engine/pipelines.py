@@ -213,6 +213,8 @@ def write(
 
     Memory is bounded by `max_batch_bytes` times `max_in_flight` plus two. An id is never in two batches at once.
 
+    An `InvalidInput` instead of a document stands for one that could not be made, and counts as a bad document.
+
     Args:
         handle: where to.
         on_error: "raise" stops at the first bad document; "report" goes on without it.
@@ -232,7 +234,7 @@ def write(
             try:
                 document, size = prepare.prepared_document(item, handle.info)
             except errors.InvalidInput as error:
-                state.failed.append(WriteFailure(str(getattr(item, "id", item))[:520], str(error)))
+                state.failed.append(WriteFailure(_name(item), str(error)))
                 if on_error == "raise":
                     raise
                 continue
@@ -314,6 +316,12 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
     if isinstance(ids, (str, bytes)):
         raise errors.InvalidInput(f"ids={ids!r} is one id.", hint=f"Pass a list: [{ids!r}].")
     return list(dict.fromkeys(map(check_id, ids)))
+
+
+def _name(item: object) -> str:
+    """What to call a document that was refused, whatever it is."""
+    name = item.document if isinstance(item, errors.InvalidInput) else getattr(item, "id", item)
+    return str(name)[:520]
 
 
 def as_read(document: Document, index: IndexInfo) -> Document:

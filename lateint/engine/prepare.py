@@ -29,6 +29,8 @@ def prepared_document(document: object, index: IndexInfo) -> tuple[Document, int
     Raises:
         InvalidInput: or one of its kinds, naming document, row and remedy.
     """
+    if isinstance(document, errors.InvalidInput):
+        raise document
     if not isinstance(document, Document):
         raise errors.InvalidInput(
             f"a {type(document).__name__} is not a Document.",
@@ -42,11 +44,13 @@ def prepared_document(document: object, index: IndexInfo) -> tuple[Document, int
             document=name,
         )
     spec = index.spec
-    vectors = as_multivector(document.vectors, spec.dim, document=name)
+    given = vectors = as_multivector(document.vectors, spec.dim, document=name)
     _check_size(vectors, index, name)
     if spec.normalize:
         vectors = _kept(vectors, name) if document.normalized else normalized(vectors, document=name)
     vectors = rounding.mirrored(vectors, spec.dtype, document=name)
+    if vectors is given:  # still the caller's memory, which an encoder may fill again before the batch is sent
+        vectors = given.copy()
     payload, size = payloads.checked(document.payload, spec.fields, document=name)
     return Document(name, vectors, payload, normalized=document.normalized), vectors.nbytes + size + len(name)
 

@@ -54,7 +54,6 @@ class Variant:
         extra: the extra of lateint, or the distribution, that brings them.
         options: URL options that it reads.
         api_key: whether a key can be used.
-        embedded: it runs in this process and keeps its data in a folder.
     """
 
     summary: str
@@ -65,7 +64,6 @@ class Variant:
     extra: str = ""
     options: tuple[str, ...] = ()
     api_key: bool = False
-    embedded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

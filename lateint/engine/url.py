@@ -66,7 +66,8 @@ def parse(url: str) -> EngineURL:
     engine, variant = match[1].lower(), (match[2] or "").lower()
     rest = url[match.end() :]
     query = rest.partition("?")[2]
-    if (not rest.startswith("/") and "@" in rest) or _SECRET.search(query) or _SECRET.search(rest.partition("#")[2]):
+    names = [part.partition("=")[0] for part in re.split("[?#&]", rest)[1:]]
+    if (not rest.startswith("/") and "@" in rest) or any(map(_SECRET.search, names)):
         raise errors.InvalidURL(
             f"URL {match[0]}… holds a key or a user name.",
             hint=f"Keys never go into URLs: set {engine.upper()}_API_KEY, or pass connect(url, api_key=…).",

@@ -28,8 +28,8 @@ from lateint.vectors import MultiVector, as_multivector
 TILE_BYTES = 1 << 20
 """Similarities held at a time by each thread.
 
-Documents of one row need as much again for their maxima; and queries of one row twice that to add them up in float64, and
-twice that for the sums.
+Documents of one row need as much again for their maxima; and queries of one row twice that to add these up in float64,
+and twice that for the sums.
 """
 
 BLOCK_BYTES = 1 << 21
@@ -61,7 +61,7 @@ def maxsim(query: Any, document: Any) -> float:  # noqa: ANN401
 
 
 def score_corpus(
-    queries: Sequence[Any],
+    queries: Sequence[Any] | NDArray[Any],
     corpus: Corpus,
     *,
     threads: int = 1,
@@ -108,7 +108,7 @@ def score_corpus(
     return scores
 
 
-def _checked(queries: Sequence[Any], dim: int | None) -> list[MultiVector]:
+def _checked(queries: Sequence[Any] | NDArray[Any], dim: int | None) -> list[MultiVector]:
     if getattr(queries, "ndim", None) == 2:
         raise errors.MalformedMultiVector(
             "queries: a matrix could be one query or many rows.", hint="Pass `[query]` for a single one."

@@ -179,7 +179,7 @@ class TestWrite:
         """An async application streams from an async encoder."""
 
         async def main() -> int:
-            async def source():  # type: ignore[no-untyped-def]
+            async def source():
                 for number in range(5):
                     await asyncio.sleep(0)
                     yield big(f"d{number}")
@@ -259,7 +259,7 @@ class TestReads:
         limits: list[int] = []
 
         class Watched(MemoryBackend):
-            def scan(self, index: IndexInfo, **options):  # type: ignore[no-untyped-def]
+            def scan(self, index: IndexInfo, **options):
                 limits.append(options["limit"])
                 return super().scan(index, **options)
 
@@ -284,7 +284,7 @@ class TestReads:
             index = await client.create_index(lateint.IndexSpec("pages", 4))
             started = asyncio.Event()
 
-            async def source():  # type: ignore[no-untyped-def]
+            async def source():
                 yield big("a")
                 yield big("b")
                 yield big("c")

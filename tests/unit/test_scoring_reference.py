@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lateint import errors
-from lateint.scoring import Corpus, maxsim, mirrored, reference, score_corpus, to_bfloat16_bits, tolerance, top_k
+from lateint.scoring import Corpus, maxsim, mirrored, reference, score_corpus, tolerance, top_k
+from lateint.scoring.rounding import stored
 from lateint.vectors import normalized, row_norms
 
 STORAGE = ("float32", "float16", "bfloat16")
@@ -255,9 +256,7 @@ class TestScoreCorpus:
         random = np.random.default_rng(9)
         dim = 16
         tokens = random.standard_normal((documents * length, dim)).astype(np.float32)
-        if dtype != "float32":
-            tokens = to_bfloat16_bits(tokens) if dtype == "bfloat16" else tokens.astype(np.float16)
-        corpus = Corpus(tokens, np.arange(documents + 1) * length, dtype=dtype)
+        corpus = Corpus(stored(tokens, dtype), np.arange(documents + 1) * length, dtype=dtype)
         asked = list(random.standard_normal((queries, width, dim)).astype(np.float32))
         score_corpus(asked[:1], corpus, threads=threads, precision=precision)
         tracemalloc.start()
@@ -325,9 +324,9 @@ class TestCorpus:
     @pytest.mark.parametrize(
         ("dtype", "bits"),
         [
-            ("float32", np.uint32([0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF])),
-            ("float16", np.uint16([0x7C00, 0xFC00, 0x7E00, 0x7C01, 0xFFFF])),
-            ("bfloat16", np.uint16([0x7F80, 0xFF80, 0x7FC0, 0x7F81, 0xFFFF])),
+            ("float32", np.array([0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF], np.uint32)),
+            ("float16", np.array([0x7C00, 0xFC00, 0x7E00, 0x7C01, 0xFFFF], np.uint16)),
+            ("bfloat16", np.array([0x7F80, 0xFF80, 0x7FC0, 0x7F81, 0xFFFF], np.uint16)),
         ],
     )
     def test_refuses_bits_that_are_not_finite(self, dtype, bits):
@@ -458,8 +457,8 @@ class TestTopK:
 
     def test_keeps_the_type_of_scores(self):
         """Float32 scores of an engine come back as they were; whole numbers are ranked as floats."""
-        assert top_k(np.float32([1, 3, 2]), 2)[1].dtype == np.float32
-        assert top_k(np.uint8([1, 3, 2]), 2)[0].tolist() == [1, 2]
+        assert top_k(np.array([1, 3, 2], np.float32), 2)[1].dtype == np.float32
+        assert top_k(np.array([1, 3, 2], np.uint8), 2)[0].tolist() == [1, 2]
 
     def test_refuses_what_has_no_order(self):
         """NaN would sort first and be returned as the best."""

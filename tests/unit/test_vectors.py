@@ -232,7 +232,7 @@ class TestNormalized:
 
     def test_only_the_rows_that_are_off_are_touched(self) -> None:
         """One long row must not move the bits of its neighbours."""
-        unit = np.array([0.6, 0.8], np.float32)
+        unit = np.array([1 + 2.0**-23, 0], np.float32)
         result = normalized(np.array([unit, [3, 4]], np.float32))
         assert result[0].tobytes() == unit.tobytes()
         assert result[1].tobytes() == np.array([0.6, 0.8], np.float32).tobytes()

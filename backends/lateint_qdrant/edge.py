@@ -1,0 +1,234 @@
+"""Qdrant's engine inside the process: `qdrant+edge:///folder`.
+
+Three things to know of it:
+
+- It holds the interpreter lock during a call: threads gain nothing, and an event loop stands still while it searches or
+  writes. Many queries are therefore sent a few at a time.
+- It lets in one client per index at a time, across processes; describing and listing indexes work regardless.
+- It reclaims the space of deleted documents only when told. `close` tells it, if there is room to do so.
+
+`timeout_s` has no effect: a call cannot be broken off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from lateint import errors
+from lateint.engine.backend import Backend, Failures, IdMode, IndexInfo
+from lateint.engine.capabilities import Capabilities
+from lateint.engine.registry import Settings
+from lateint.engine.url import EngineURL, require_folder
+from lateint.filters import Filter
+from lateint.spec import IndexSpec
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, WriteFailure
+from lateint_qdrant import edge_wire as wire
+from lateint_qdrant import guard, schema, translate
+from lateint_qdrant.edge_folder import Folder
+from lateint_qdrant.errors import translated
+
+_QUERIES_AT_ONCE = 8
+"""Queries that share one pass over the vectors, which saves up to a tenth, before other threads get a turn."""
+
+
+def connect(url: EngineURL, settings: Settings) -> EdgeBackend:  # noqa: ARG001 - none of them concern a folder
+    """Open the folder that a URL names, which need not exist yet.
+
+    Raises:
+        InvalidURL: it names no folder, or a file.
+    """
+    folder = require_folder(url)
+    if folder.exists() and not folder.is_dir():
+        raise errors.InvalidURL(f"{url} names a file.", hint="Name a folder; the first index creates it.")
+    return EdgeBackend(folder)
+
+
+class EdgeBackend(Backend):
+    """Indexes of the in-process engine in one folder; see `lateint.engine.backend.Backend` for what each verb means."""
+
+    name = schema.EDGE
+
+    def __init__(self, folder: Path) -> None:
+        self.location = str(folder)
+        self._folder = Folder(folder)
+        self._shards: dict[str, edge.EdgeShard] = {}
+        self._lock = threading.RLock()
+        self._closed = False
+
+    def server_info(self) -> ServerInfo:
+        return ServerInfo(engine=schema.ENGINE, version=metadata.version("qdrant-edge-py"), location=self.location)
+
+    def capabilities(self) -> Capabilities:
+        return schema.EDGE_CAPABILITIES
+
+    def create_index(self, spec: IndexSpec) -> IndexInfo:
+        config = wire.config(schema.layout(spec))
+        with self._verb("create_index", spec.name):
+            self._folder.require_space(0)
+            with self._folder.creating(spec) as path:
+                shard = edge.EdgeShard.create(str(path), config)
+                try:
+                    _add_payload_indexes(shard, spec)
+                finally:
+                    shard.close()
+        return _info(spec)
+
+    def describe_index(self, name: str, *, vector: str | None = None) -> IndexInfo:
+        with self._verb("describe_index", name):
+            spec = self._folder.read(name)
+            if vector not in {None, schema.VECTOR}:
+                raise errors.SchemaMismatch(
+                    f"index {name!r} has no multi-vector {vector!r}.", hint=f"Its only one is {schema.VECTOR!r}."
+                )
+        return _info(spec)
+
+    def list_indexes(self) -> list[str]:
+        with self._verb("list_indexes"):
+            return self._folder.names()
+
+    def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
+        with self._shard("update_index", index, size=0) as shard:
+            _add_payload_indexes(shard, spec)
+            self._folder.write(spec)
+        return _info(spec)
+
+    def drop_index(self, name: str) -> None:
+        with self._verb("drop_index", name):
+            self._folder.require(name)
+            self._take(name)
+            self._folder.drop(name)
+            self._folder.sweep(name)
+
+    def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
+        for document in documents:
+            guard.check(document.vectors, index.spec, document=document.id)
+        operation = wire.upsert(documents, index.spec)
+        size = sum(document.vectors.nbytes for document in documents)
+        with self._shard("write", index, size=size) as shard:
+            shard.update(operation)
+            shard.flush()
+        return ()
+
+    def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
+        missing = {schema.point_id(document): document for document in ids}
+        with self._shard("update_payload", index, size=0) as shard:
+            for record in shard.retrieve(list(missing), True, False):  # noqa: FBT003 - the engine's own signature
+                document, payload = translate.restored(record.payload, index.spec.fields)
+                stored = translate.stored(document, {**payload, **changes}, index.spec.fields)
+                shard.update(edge.UpdateOperation.overwrite_payload([record.id], stored))
+                missing.pop(schema.point_id(document))
+            shard.flush()
+        return tuple(WriteFailure(document, "no document has this id.") for document in missing.values())
+
+    def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
+        operation = wire.delete(target, index.spec)
+        with self._shard("delete", index, size=0) as shard:
+            shard.update(operation)
+            shard.flush()
+
+    def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> list[Document]:
+        points = [schema.point_id(document) for document in ids]
+        with self._shard("get", index) as shard:
+            records = shard.retrieve(list(points), True, with_vectors)  # noqa: FBT003 - the engine's own signature
+        return [wire.document(record, index.spec) for record in records]
+
+    def count(self, index: IndexInfo, condition: Filter | None) -> int:
+        request = edge.CountRequest(exact=True, filter=wire.condition(condition, index.spec))
+        with self._shard("count", index) as shard:
+            return shard.count(request)
+
+    def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
+        for request in requests:
+            guard.check(request.query, index.spec)
+        queries = [wire.query(request, index.spec) for request in requests]
+        answers: list[list[edge.ScoredPoint]] = []
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            batch = edge.QueryBatchRequest(queries[start : start + _QUERIES_AT_ONCE])
+            with self._shard("search", index) as shard:
+                answers += shard.query_batch(batch)
+        return [
+            SearchResult(tuple(wire.hit(point, request, index.spec) for point in points), exact=True)
+            for request, points in zip(requests, answers, strict=True)
+        ]
+
+    def scan(
+        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+    ) -> Page:
+        request = edge.ScrollRequest(
+            offset=None if cursor is None else wire.point(cursor),
+            limit=limit,
+            filter=wire.condition(condition, index.spec),
+            with_payload=True,
+            with_vector=with_vectors,
+        )
+        with self._shard("scan", index) as shard:
+            records, following = shard.scroll(request)
+        documents = tuple(wire.document(record, index.spec) for record in records)
+        return Page(documents, None if following is None else str(following))
+
+    def close(self) -> None:
+        with self._lock, ExitStack() as stack:
+            self._closed = True
+            while self._shards:
+                stack.callback(self._shut, *self._shards.popitem())
+
+    @contextmanager
+    def _verb(self, operation: str, index: str | None = None) -> Iterator[None]:
+        """One verb at a time: the engine would hold the interpreter lock anyway."""
+        with self._lock, translated(operation, index):
+            if self._closed:
+                raise errors.ConnectionFailed("this client has been closed.", hint="Connect again.", retryable=False)
+            yield
+
+    @contextmanager
+    def _shard(self, operation: str, index: IndexInfo, *, size: int | None = None) -> Iterator[edge.EdgeShard]:
+        """The shard of an index, opened at its first use; `size` is how many bytes are to be written."""
+        with self._verb(operation, index.name):
+            if size is not None:
+                self._folder.require_space(size)
+            yield self._opened(index.name)
+
+    def _opened(self, name: str) -> edge.EdgeShard:
+        if name not in self._shards:
+            self._folder.require(name)
+            self._shards[name] = edge.EdgeShard.load(str(self._folder.shard(name)))
+        return self._shards[name]
+
+    def _take(self, name: str) -> None:
+        """Close a shard for good, after making sure that no other client has it."""
+        try:
+            with translated("drop_index", name):
+                self._opened(name)
+        except errors.ConnectionFailed:
+            raise
+        except errors.BackendError:  # damaged: dropping it is the way out
+            return
+        self._shards.pop(name).close()
+
+    def _shut(self, name: str, shard: edge.EdgeShard) -> None:
+        with translated("close", name):
+            try:
+                if self._folder.has_space_to_rewrite(name):
+                    shard.optimize()
+                shard.flush()
+            finally:
+                shard.close()
+
+
+def _info(spec: IndexSpec) -> IndexInfo:
+    return IndexInfo(spec=spec, capabilities=schema.EDGE_CAPABILITIES, id_mode=IdMode.MAPPED)
+
+
+def _add_payload_indexes(shard: edge.EdgeShard, spec: IndexSpec) -> None:
+    known = shard.info().payload_schema
+    for name, kind in schema.payload_indexes(spec.fields).items():
+        if name not in known:
+            shard.update(wire.create_payload_index(name, kind))
+    shard.flush()

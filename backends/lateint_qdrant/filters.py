@@ -1,0 +1,140 @@
+"""Lowers a bound filter to Qdrant's REST form: `must`, `should`, `must_not` over conditions. Pure.
+
+What Qdrant cannot say exactly goes through the words under `lateint_fields` (see `lateint.engine.payload`):
+
+- `exists`: its `is_empty` does not tell an empty list from a missing field.
+- booleans: a word each, as in `draft:true`.
+- floats: Qdrant keeps payload as JSON text and reads it back up to two units in the last place off (one random float in
+  ten changes), again with each rewrite of a segment. So each float of a declared field has a word, as in `price=9.5`.
+  Equality matches the word; an ordering is a range that keeps its distance from the bound, or a word in between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeAlias
+
+from lateint.engine.payload import WORDS_FIELD, boolean_word, iso
+from lateint.filters import And, Comparison, Exists, Filter, Ids, IsIn, Not, Operator, Or, Scalar
+from lateint.spec import FieldType
+from lateint_qdrant.schema import point_id
+
+Json: TypeAlias = "dict[str, Any]"
+
+
+def lowered(condition: Filter, fields: Mapping[str, FieldType]) -> Json:
+    """A filter in Qdrant's REST form.
+
+    Args:
+        condition: bound to `fields`.
+        fields: declared fields and their types.
+    """
+    found = _condition(condition, fields)
+    return found if found.keys() & {"must", "should", "must_not"} else {"must": [found]}
+
+
+def float_word(name: str, value: float) -> str:
+    """The word that says that a float field holds `value`; the same for both zeros."""
+    return f"{name}={float(value) + 0.0!r}"
+
+
+_NOTHING: Json = {"has_id": []}
+"""Holds for no document. Not an empty `should`, which holds for all."""
+
+_DRIFT = 16
+"""Units in the last place that a stored float may be off: 2 at first, more after many rewrites of its segment."""
+
+_RANGE = {Operator.LESS: "lt", Operator.LESS_EQUAL: "lte", Operator.GREATER: "gt", Operator.GREATER_EQUAL: "gte"}
+
+
+def _condition(condition: Filter, fields: Mapping[str, FieldType]) -> Json:
+    match condition:
+        case Comparison(name, Operator.EQUAL, value):
+            return _equal(name, [value], fields[name].element)
+        case Comparison(name, operator, value):
+            return _ordered(name, operator, value)
+        case IsIn(name, values):
+            return _equal(name, values, fields[name].element)
+        case Exists(name):
+            return _has_word([name])
+        case Ids(ids):
+            return {"has_id": [str(point_id(document)) for document in ids]}
+        case And(parts):
+            return {"must": [_condition(part, fields) for part in parts]}
+        case Or(parts):
+            return _any([_condition(part, fields) for part in parts])
+        case Not(part):
+            return {"must_not": [_condition(part, fields)]}
+    raise TypeError(condition)
+
+
+def _equal(name: str, values: Sequence[Any], kind: FieldType) -> Json:
+    match kind:
+        case FieldType.BOOLEAN:
+            return _has_word([boolean_word(name, value=value) for value in values])
+        case FieldType.FLOAT:
+            return _has_word([float_word(name, value) for value in values])
+        case FieldType.DATETIME:
+            return _any([_within(name, gte=_instant(value), lte=_instant(value)) for value in values])
+    return _match(name, values)
+
+
+def _ordered(name: str, operator: Operator, value: Scalar) -> Json:
+    if isinstance(value, datetime):
+        return _within(name, **{_RANGE[operator]: _instant(value)})
+    if isinstance(value, float):
+        return _ordered_float(name, operator, value)
+    return _within(name, **{_RANGE[operator]: value})
+
+
+def _ordered_float(name: str, operator: Operator, bound: float) -> Json:
+    """Safely beyond the bound by the stored number, or one of the floats up to there by its word."""
+    less = operator in {Operator.LESS, Operator.LESS_EQUAL}
+    steps = [bound]
+    for _ in range(2 * _DRIFT + 1):
+        steps.append(math.nextafter(steps[-1], -math.inf if less else math.inf))
+    far = steps[_DRIFT + 1]
+    between = steps[0 if operator in {Operator.LESS_EQUAL, Operator.GREATER_EQUAL} else 1 : -1]
+    words = [float_word(name, step) for step in dict.fromkeys(between) if math.isfinite(step)]
+    beyond = [_within(name, **{"lte" if less else "gte": far})] if math.isfinite(far) else []
+    return _any([*beyond, _has_word(words)])
+
+
+def _within(name: str, **bounds: Scalar) -> Json:
+    return {"key": name, "range": bounds}
+
+
+def _match(name: str, values: Sequence[Scalar]) -> Json:
+    match values:
+        case []:
+            return _NOTHING
+        case [value]:
+            return {"key": name, "match": {"value": value}}
+    return {"key": name, "match": {"any": list(values)}}
+
+
+def _has_word(words: Sequence[str]) -> Json:
+    return _match(WORDS_FIELD, words)
+
+
+def _any(conditions: list[Json]) -> Json:
+    match conditions:
+        case []:
+            return _NOTHING
+        case [condition]:
+            return condition
+    return {"should": conditions}
+
+
+def _instant(value: datetime) -> str:
+    """RFC 3339, which knows offsets in whole minutes only."""
+    offset = value.utcoffset() or timedelta()
+    minute = timedelta(minutes=1)
+    if not offset % minute:
+        return iso(value)
+    try:
+        return iso(value.astimezone(timezone(offset - offset % minute)))
+    except OverflowError:  # at the first minute of year 1
+        return iso(value.astimezone(timezone(offset - offset % minute + minute)))

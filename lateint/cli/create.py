@@ -1,0 +1,86 @@
+"""`lateint create`."""
+
+from __future__ import annotations
+
+import click
+
+import lateint
+from lateint import errors
+from lateint.cli.encoders import HASHING
+from lateint.cli.output import json_option, print_json, say
+from lateint.encoders import HashingEncoder
+from lateint.engine.prepare import check_spec
+
+
+@click.command()
+@click.argument("url")
+@click.argument("index")
+@click.option("--dim", type=int, help="Values per row.")
+@click.option(
+    "--dtype", type=click.Choice([kind.value for kind in lateint.DType]), default="float32", show_default=True
+)
+@click.option("--field", "fields", multiple=True, metavar="NAME:TYPE", help="A payload field for filters. Repeatable.")
+@click.option("--normalize/--no-normalize", default=True, help="Scale rows and queries to length 1 [default: yes].")
+@click.option("--encoder", type=click.Choice([HASHING]), help="Bind an encoder; it sets --dim if that is left out.")
+@click.option("--dry-run", is_flag=True, help="Check that it could be created, and stop.")
+@json_option
+def create(
+    *,
+    url: str,
+    index: str,
+    dim: int | None,
+    dtype: str,
+    fields: tuple[str, ...],
+    normalize: bool,
+    encoder: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Create an empty INDEX.
+
+    Field types: keyword, text, integer, float, boolean, datetime, keyword[], integer[], float[].
+    """
+    try:
+        bound = None if encoder is None else HashingEncoder() if dim is None else HashingEncoder(dim)
+        spec = lateint.IndexSpec(
+            index,
+            _dim(dim, bound),
+            dtype=dtype,
+            fields=dict(map(_name_and_type, fields)),
+            normalize=normalize,
+            encoder=bound.fingerprint if bound else None,
+        )
+    except errors.InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+    with lateint.connect(url, read_only=dry_run) as client:
+        location = client.server_info().location
+        if dry_run:
+            _check(client, spec)
+        else:
+            client.create_index(spec)
+    if as_json:
+        print_json({"created": not dry_run, "location": location, "spec": spec.to_dict()})
+    say(f"{'Could create' if dry_run else 'Created'} index {index!r} at {location}.")
+
+
+def _dim(dim: int | None, encoder: HashingEncoder | None) -> int:
+    if encoder is not None:
+        return encoder.dim
+    if dim is None:
+        raise click.UsageError("Missing option '--dim' (or '--encoder', which knows it).")
+    return dim
+
+
+def _name_and_type(text: str) -> tuple[str, str]:
+    name, colon, kind = text.partition(":")
+    if not colon:
+        raise click.BadParameter(f"{text!r} is not NAME:TYPE.", param_hint="'--field'")
+    return name, kind
+
+
+def _check(client: lateint.Client, spec: lateint.IndexSpec) -> None:
+    check_spec(spec, client.capabilities(), engine=client.server_info().engine)
+    if spec.name in client.list_indexes():
+        raise errors.IndexExists(
+            f"index {spec.name!r} exists.", hint="Choose another name, or drop it.", index=spec.name
+        )
