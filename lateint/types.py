@@ -243,15 +243,18 @@ def plain_scalar(value: object) -> object:
         value = value.item()
     if isinstance(value, datetime):
         return _plain_datetime(value)
-    for kind in (bool, str, int, float):
-        if isinstance(value, kind):
-            return value if type(value) is kind else kind.__new__(kind, _bare(value, kind))
+    if isinstance(value, (bool, str, int, float)):
+        return _exact(value)
     return value
 
 
-def _bare(value: Any, kind: type) -> Any:  # noqa: ANN401
-    """What a subclass instance is to its base: `str(member)` of an enum would be its name."""
-    return str.__str__(value) if kind is str else kind.__pos__(value)
+def _exact(value: str | float) -> str | float:
+    """The plain value inside an instance of a subclass: `str(member)` of an enum would be its name."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
 def _plain_datetime(value: datetime) -> datetime:

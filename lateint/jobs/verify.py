@@ -184,7 +184,7 @@ def _names(handle: Handle) -> Steps[list[str]]:
 
 def _made_queries(handle: Handle, names: Sequence[str], random: np.random.Generator) -> Steps[list[MultiVector]]:
     """Rows of stored documents, moved by noise of about their own length: near to some documents, equal to none."""
-    chosen = random.choice(len(names), min(QUERIES, len(names)), replace=False) if names else []
+    chosen: list[int] = random.choice(len(names), min(QUERIES, len(names)), replace=False).tolist() if names else []
     documents = yield from pipelines.get(handle, [names[position] for position in chosen], with_vectors=True)
     made = []
     for document in documents:
