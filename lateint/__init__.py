@@ -12,7 +12,6 @@ with lateint.connect("qdrant+edge:///var/data/pages") as client:
 from __future__ import annotations
 
 import logging
-from importlib import metadata
 
 from lateint import errors, scoring
 from lateint.aclient import AsyncClient, AsyncIndex, AsyncScan, aconnect
@@ -29,7 +28,7 @@ from lateint.spec import DType, FieldType, IndexSpec
 from lateint.types import Document, Hit, SearchResult, ServerInfo, WriteFailure, WriteReport
 from lateint.vectors import as_multivector
 
-__version__ = metadata.version("lateint")
+__version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",

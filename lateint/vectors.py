@@ -109,6 +109,12 @@ def _as_array(vectors: Any, place: str, document: str | None) -> NDArray[Any]:  
     if hasattr(vectors, "detach"):  # a torch tensor, perhaps on a device, perhaps bfloat16, which NumPy lacks
         vectors = vectors.detach().cpu()
         vectors = vectors.float().numpy() if vectors.is_floating_point() else vectors.numpy()
+    if isinstance(vectors, np.ma.MaskedArray):
+        raise errors.MalformedMultiVector(
+            f"{place}: a masked array would lose its mask.",
+            hint="Keep the rows wanted: array[~mask].",
+            document=document,
+        )
     try:
         array = np.asarray(vectors)
     except (ValueError, TypeError) as error:
@@ -126,7 +132,7 @@ def _as_array(vectors: Any, place: str, document: str | None) -> NDArray[Any]:  
 
 def _malformed(vectors: Any, place: str, document: str | None) -> errors.MalformedMultiVector:  # noqa: ANN401
     """Name the first row whose length differs, if that is what is wrong."""
-    rows = vectors if isinstance(vectors, (list, tuple)) or np.ndim(vectors) else []
+    rows = vectors if isinstance(vectors, (list, tuple)) or (isinstance(vectors, np.ndarray) and vectors.ndim) else []
     lengths = [len(row) if hasattr(row, "__len__") else None for row in rows]
     for row, length in enumerate(lengths):
         if length != lengths[0]:

@@ -17,7 +17,7 @@ plugin = Plugin(
             example="qdrant+edge:///path/of/a/folder",
             connect="lateint_qdrant.edge:connect",
             requires=("qdrant_edge",),
-            extra="edge",
+            install="lateint[edge]",
         )
     },
 )

@@ -5,8 +5,8 @@ Four things to know of it:
 - It holds the interpreter lock during a call: threads gain nothing, and an event loop stands still while it searches or
   writes. Many queries are therefore sent a few at a time.
 - It lets in one client per index at a time, across processes; describing and listing indexes work regardless.
-- Its log alone survives the death of the process, not of the machine. Every change therefore ends with a flush, which on
-  a slow disk takes longer than the rest: large batches pay.
+- Its log alone survives the death of the process, not of the machine. Every change therefore ends with a flush, which
+  on a slow disk takes longer than the rest: large batches pay.
 - It reclaims the space of deleted documents only when told. `close` tells it, if there is room to do so.
 
 `timeout_s` has no effect: a call cannot be broken off.

@@ -36,7 +36,7 @@ def _rows() -> Iterator[dict[str, Any]]:
             yield _row(scheme, error=f"{type(error).__name__}: {error}")
             continue
         for name, variant, missing in variants:
-            install = f'pip install "lateint[{variant.extra}]"' if missing else None
+            install = f'pip install "{variant.install}"' if missing else None
             yield _row(
                 f"{scheme}+{name}" if name else scheme,
                 summary=variant.summary,

@@ -10,20 +10,20 @@ Importing the module that holds it must not import the engine's client.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lateint import errors
 from lateint.engine import url as urls
 from lateint.engine.backend import AsyncBackend, Backend
-from lateint.engine.threaded import ThreadedBackend
 from lateint.spec import suggestion
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "lateint.backends"
 
@@ -51,7 +51,7 @@ class Variant:
         connect: `module:function` of `(EngineURL, Settings) -> Backend`.
         aconnect: the same for asyncio; empty to run the blocking one in threads.
         requires: modules that must be importable.
-        extra: the extra of lateint, or the distribution, that brings them.
+        install: the requirement that brings them, such as `lateint[edge]`.
         options: URL options that it reads.
         api_key: whether a key can be used.
     """
@@ -61,7 +61,7 @@ class Variant:
     connect: str
     aconnect: str = ""
     requires: tuple[str, ...] = ()
-    extra: str = ""
+    install: str = ""
     options: tuple[str, ...] = ()
     api_key: bool = False
 
@@ -95,6 +95,10 @@ def connect(url: str, settings: Settings) -> Backend:
 
 async def aconnect(url: str, settings: Settings) -> AsyncBackend:
     """As `connect`, for asyncio."""
+    import asyncio  # noqa: PLC0415 - another fifth, for those who do not use it
+
+    from lateint.engine.threaded import ThreadedBackend  # noqa: PLC0415
+
     parsed, variant = _resolve(url, settings)
     if not variant.aconnect:
         return ThreadedBackend(await asyncio.to_thread(_load(variant.connect), parsed, settings))
@@ -103,9 +107,11 @@ async def aconnect(url: str, settings: Settings) -> AsyncBackend:
 
 
 @lru_cache(maxsize=1)
-def entry_points() -> dict[str, list[metadata.EntryPoint]]:
+def entry_points() -> dict[str, list[EntryPoint]]:
     """Installed plugins by scheme, not loaded."""
-    found: dict[str, list[metadata.EntryPoint]] = {}
+    from importlib import metadata  # noqa: PLC0415 - a fifth of the time that `import lateint` would take
+
+    found: dict[str, list[EntryPoint]] = {}
     for point in metadata.entry_points(group=GROUP):
         known = found.setdefault(point.name, [])
         if all(point.value != other.value for other in known):  # a distribution seen twice on the path is one
@@ -154,8 +160,9 @@ def _resolve(url: str, settings: Settings) -> tuple[urls.EngineURL, Variant]:
         raise errors.ConfigurationError(f"{parsed.scheme} takes no api_key.", hint="Leave it out.")
     absent = missing(variant)
     if absent:
-        install = f'pip install "lateint[{variant.extra}]"'
-        raise errors.MissingDependency(f"{parsed.scheme} needs {', '.join(absent)}.", hint=f"Install it: {install}")
+        raise errors.MissingDependency(
+            f"{parsed.scheme} needs {', '.join(absent)}.", hint=f'Install it: pip install "{variant.install}"'
+        )
     return parsed, variant
 
 
@@ -165,5 +172,5 @@ def _load(path: str) -> Callable[..., Any]:
     return loaded
 
 
-def _owner(point: metadata.EntryPoint) -> str:
+def _owner(point: EntryPoint) -> str:
     return f"{point.dist.name} ({point.value})" if point.dist is not None else point.value

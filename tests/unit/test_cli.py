@@ -682,7 +682,7 @@ class Point(BrokenPoint):
 class TestBackends:
     def test_listing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         lacking = registry.Variant(
-            summary="lacking", example="odd+x://h", connect="", requires=("no_such",), extra="odd"
+            summary="lacking", example="odd+x://h", connect="", requires=("no_such",), install="lateint[odd]"
         )
         plugins = {
             "broken": [BrokenPoint()],

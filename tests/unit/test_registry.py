@@ -43,8 +43,8 @@ PLUGIN = Plugin(
         "": variant(options=("grpc_port",), api_key=True),
         "async": variant(aconnect=f"{__name__}:aconnect"),
         "bare": variant(),
-        "extra": variant(requires=("json", "module_that_is_absent"), extra="engine-extra"),
-        "inner": variant(requires=("module_that_is_absent.inner",), extra="engine-extra"),
+        "extra": variant(requires=("json", "module_that_is_absent"), install="lateint[engine-extra]"),
+        "inner": variant(requires=("module_that_is_absent.inner",), install="lateint[engine-extra]"),
     },
 )
 

@@ -108,6 +108,8 @@ MALFORMED: list[tuple[str, Any]] = [
     ("three-dimensional, no values", np.zeros((0, 2, 3))),
     ("a number", 5.0),
     ("None", None),
+    ("a masked array", np.ma.masked_array(np.ones((1, 2)), mask=[[True, False]])),
+    ("a generator", (row for row in [[1.0, 2.0]])),
     ("a zero-dimensional object array", np.array(None, dtype=object)),
     ("text", "abc"),
     ("rows of text", [["a", "b"]]),
