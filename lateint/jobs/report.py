@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,7 +38,9 @@ class ScoreError:
 
     @property
     def ratio(self) -> float:
-        """Distance in tolerances: above 1 is wrong, and so is NaN."""
+        """Distance in tolerances: above 1 is wrong. Infinite for a score that is NaN."""
+        if math.isnan(self.error):
+            return math.inf
         return self.error / self.tolerance if self.tolerance else float(self.error > 0)
 
     @classmethod

@@ -255,7 +255,7 @@ def _report(
             found = ScoreError(number, hit.id, expected[hit.id], hit.score, allowed[hit.id])
             compared += 1
             worst = max(worst, found, key=lambda error: error.ratio)
-            if not found.ratio <= 1:
+            if found.ratio > 1:
                 wrong_count += 1
                 if len(wrong) < _WRONG_KEPT:
                     wrong.append(found)
