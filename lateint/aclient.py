@@ -145,11 +145,11 @@ class AsyncIndex:
         """See `Index.write`. A plain iterable is consumed in the event loop: pass an asynchronous one if it is slow."""
         total = len(documents) if isinstance(documents, Sized) else None
         steps = pipelines.write(self._handle, on_error=on_error, progress=progress, total=total)
-        return await self._client._run(steps, source=documents)  # noqa: SLF001 - the two are one unit
+        return await self._client._run(steps, source=pipelines.document_source(documents))  # noqa: SLF001 - the two are one unit
 
     async def update_payload(self, ids: Iterable[str], changes: Mapping[str, Any]) -> WriteReport:
         """See `Index.update_payload`."""
-        return await self._run(pipelines.update_payload(self._handle, ids, dict(changes)))
+        return await self._run(pipelines.update_payload(self._handle, ids, changes))
 
     async def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> None:  # noqa: A002
         """See `Index.delete`."""

@@ -213,7 +213,7 @@ class Index:
     ) -> WriteReport:
         """As `write`; an error stands for a document that could not be made."""
         steps = pipelines.write(self._handle, on_error=on_error, progress=progress, total=total)
-        return self._run(steps, source=documents, workers=self.capabilities.max_in_flight)
+        return self._run(steps, source=pipelines.document_source(documents), workers=self.capabilities.max_in_flight)
 
     def update_payload(self, ids: Iterable[str], changes: Mapping[str, Any]) -> WriteReport:
         """Set top-level payload fields of documents, leaving vectors and other fields alone.
@@ -228,7 +228,7 @@ class Index:
         Raises:
             PayloadTypeError: a value that cannot be kept, or not of its field's type.
         """
-        return self._run(pipelines.update_payload(self._handle, ids, dict(changes)))
+        return self._run(pipelines.update_payload(self._handle, ids, changes))
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> None:  # noqa: A002
         """Delete documents by id or by filter; ids that are not there are no error.
@@ -332,7 +332,8 @@ class Index:
         """Declare more filterable fields, replace the metadata, or bind the encoder of an index that has none.
 
         Declaring a field reads every document's payload once to check it and once to make it ready; filters on the
-        field are refused until that is done. A call that was cut short is finished by calling again.
+        field are refused until that is done. A call that was cut short is finished by calling again. Declare between
+        ingests: a batch of another process that is on its way meanwhile may be missed.
 
         Raises:
             PayloadTypeError: a document holds a value of another type under that name; nothing was changed.
@@ -372,7 +373,7 @@ def checked_timeout(timeout_s: float) -> float:
     Raises:
         ConfigurationError: zero, negative or NaN.
     """
-    if not timeout_s > 0:
+    if not isinstance(timeout_s, (int, float)) or not timeout_s > 0:
         raise errors.ConfigurationError(f"timeout_s={timeout_s!r} is not a time.", hint="Pass seconds above 0.")
     return timeout_s
 

@@ -12,7 +12,7 @@ from lateint.engine.backend import IndexInfo
 from lateint.engine.capabilities import Feature
 from lateint.engine.drive import Call, Steps
 from lateint.engine.payload import checked
-from lateint.engine.pipelines import Handle, called, check_writable, retried, update_payload
+from lateint.engine.pipelines import Handle, called, check_writable, current, retried, update_payload
 from lateint.engine.retry import RetryPolicy
 from lateint.engine.scan import start
 from lateint.spec import FieldType, IndexSpec, check_fields
@@ -20,6 +20,10 @@ from lateint.spec import FieldType, IndexSpec, check_fields
 
 def create(spec: IndexSpec, *, backend: str, read_only: str) -> Steps[IndexInfo]:
     """Create an index that the engine can hold. Not retried: a second try could not tell who made it."""
+    if not isinstance(spec, IndexSpec):
+        raise errors.InvalidInput(
+            f"{spec!r:.60} is not an IndexSpec.", hint='Pass lateint.IndexSpec("pages", dim=128).'
+        )
     check_writable(read_only, operation="create_index", backend=backend, index=spec.name)
     capabilities = yield Call("capabilities")
     prepare.check_spec(spec, capabilities, engine=backend.partition("+")[0])
@@ -71,6 +75,7 @@ def update(
         UnsupportedFeature: the engine cannot add fields.
     """
     handle.require_writable("update")
+    handle = yield from current(handle)
     spec = handle.info.spec
     if encoder is not None and spec.encoder not in (None, encoder):
         raise errors.EncoderMismatch(

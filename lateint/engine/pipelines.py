@@ -5,8 +5,8 @@ Each pipeline yields the effects of `drive` and returns a result; `drive.run` an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeAlias, TypeVar
 
@@ -132,12 +132,17 @@ class _Batch:
         self.sizes[document.id] = size
         self.inputs[document.id] = self.inputs.get(document.id, 0) + 1
 
+    def drop(self, name: str) -> None:
+        del self.documents[name], self.inputs[name]
+        self.bytes -= self.sizes.pop(name)
+
 
 @dataclass(slots=True)
 class _Write:
     """State of one write."""
 
     handle: Handle
+    on_error: str
     progress: ProgressCallback | None
     total: int | None
     pending: _Batch = field(default_factory=_Batch)
@@ -149,6 +154,12 @@ class _Write:
 
     def report(self) -> WriteReport:
         return WriteReport(written=self.written, failed=tuple(self.failed), retries=self.retries)
+
+    def refuse(self, name: str, error: errors.InvalidInput) -> None:
+        """Note a bad document, and stop at it if that was asked for."""
+        self.failed.append(WriteFailure(name, str(error)))
+        if self.on_error == "raise":
+            raise error
 
     def add(self, document: Document, size: int) -> Steps[None]:
         capabilities = self.handle.info.capabilities
@@ -165,11 +176,28 @@ class _Write:
         limit = self.handle.info.capabilities.max_in_flight
         while len(self.in_flight) >= limit or any(ids & batch.documents.keys() for batch in self.in_flight.values()):
             yield from self.settle_or_raise()
+        yield from self.refresh()
+        if not ids:
+            return
         batch, self.pending = self.pending, _Batch()
         call = Call("write", (self.handle.info, tuple(batch.documents.values())))
         self.sent += 1
         self.in_flight[self.sent] = batch
         yield Spawn(retried(call, self.handle.retry), self.sent)
+
+    def refresh(self) -> Steps[None]:
+        """Go by what the index declares now: a field declared elsewhere since must not miss these documents."""
+        declared = self.handle.info.spec.fields
+        self.handle = yield from current(self.handle)
+        fields = self.handle.info.spec.fields
+        if fields == declared:
+            return
+        for name, document in list(self.pending.documents.items()):
+            try:
+                checked(document.payload, fields, document=name)
+            except errors.InvalidInput as error:
+                self.pending.drop(name)
+                self.refuse(name, error)
 
     def settle(self) -> Steps[BaseException | None]:
         """Wait for one batch and note what became of it; returns the error if it failed as a whole."""
@@ -206,6 +234,14 @@ class _Write:
         self.failed.extend(WriteFailure(name, str(error), retryable=retryable) for name in batch.documents)
 
 
+def current(handle: Handle) -> Steps[Handle]:
+    """The handle with what the index declares now: another handle may have declared fields since."""
+    if not handle.info.managed:
+        return handle
+    info, _ = yield from retried(Call("describe_index", (handle.info.name,)), handle.retry)
+    return replace(handle, info=info)
+
+
 def write(
     handle: Handle, *, on_error: str = "raise", progress: ProgressCallback | None = None, total: int | None = None
 ) -> Steps[WriteReport]:
@@ -228,15 +264,13 @@ def write(
     if on_error not in {"raise", "report"}:
         raise errors.InvalidInput(f"on_error={on_error!r} is not known.", hint='Pass "raise" or "report".')
     handle.require_writable("write")
-    state = _Write(handle, progress, total)
+    state = _Write(handle, on_error, progress, total)
     try:
         while (item := (yield Pull())) is not END:
             try:
                 document, size = prepare.prepared_document(item, handle.info)
             except errors.InvalidInput as error:
-                state.failed.append(WriteFailure(_name(item), str(error)))
-                if on_error == "raise":
-                    raise
+                state.refuse(_name(item), error)
                 continue
             yield from state.add(document, size)
         yield from state.flush()
@@ -253,9 +287,24 @@ def write(
     return state.report()
 
 
-def update_payload(handle: Handle, ids: Iterable[str], changes: dict[str, Any]) -> Steps[WriteReport]:
+def document_source(documents: object) -> Any:  # noqa: ANN401
+    """What `write` was given, if documents can be drawn from it.
+
+    Raises:
+        InvalidInput: a single document, or nothing iterable.
+    """
+    if isinstance(documents, (Iterable, AsyncIterable)) and not isinstance(documents, (str, bytes, Mapping)):
+        return documents
+    raise errors.InvalidInput(
+        f"write takes an iterable of documents, not a {type(documents).__name__}.",
+        hint="Pass a list: write([document]).",
+    )
+
+
+def update_payload(handle: Handle, ids: Iterable[str], changes: Mapping[str, Any]) -> Steps[WriteReport]:
     """Set top-level payload fields of documents without resending their vectors."""
     handle.require_writable("update_payload")
+    handle = yield from current(handle)
     handle.info.capabilities.require(Feature.UPDATE_PAYLOAD, backend=handle.backend)
     plain, _ = checked(changes, handle.info.spec.fields, document="(changes)")
     written = 0
@@ -313,8 +362,8 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
     Raises:
         InvalidInput: one text instead of several ids, or a bad id.
     """
-    if isinstance(ids, (str, bytes)):
-        raise errors.InvalidInput(f"ids={ids!r} is one id.", hint=f"Pass a list: [{ids!r}].")
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise errors.InvalidInput(f"ids={ids!r} are not several ids.", hint=f"Pass a list: [{ids!r}].")
     return list(dict.fromkeys(map(check_id, ids)))
 
 

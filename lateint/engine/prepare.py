@@ -112,10 +112,16 @@ def prepared_searches(
         raise errors.InvalidInput(
             f"k={k!r} is not possible on {backend}.", hint=f"Pass a whole number from 1 to {capabilities.max_k}."
         )
-    if timeout_s is not None and not timeout_s > 0:
+    if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
         raise errors.InvalidInput(f"timeout_s={timeout_s!r} is not a time.", hint="Pass seconds above 0.")
     if isinstance(payload, str):
         raise errors.InvalidInput(f"payload={payload!r} names one field.", hint=f"Write payload=[{payload!r}].")
+    if not isinstance(payload, bool):
+        payload = tuple(payload)
+        if not all(isinstance(name, str) for name in payload):
+            raise errors.InvalidInput(f"payload={payload!r} holds what is no field name.", hint="Pass names.")
+    if exact is not None and not isinstance(exact, bool):
+        raise errors.InvalidInput(f"exact={exact!r} is neither True, False nor None.")
     if exact is None:
         exact = Feature.EXACT_SEARCH in capabilities.features
     capabilities.require(

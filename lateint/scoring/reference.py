@@ -215,13 +215,15 @@ class _Scorer:
         """The largest similarity of each document in a block with each query row, shape (documents, query rows)."""
         begin, end = int(self.corpus.offsets[first]), int(self.corpus.offsets[last])
         starts = self.corpus.offsets[first:last] - begin
-        parts = []
-        for start in range(begin, end, self.rows):  # one part, unless a single document is longer than a block
+        largest: NDArray[Any] | None = None
+        for start in range(begin, end, self.rows):  # once, unless a single document is longer than a block
             tokens = self.corpus.tokens[start : min(start + self.rows, end)]
             count = len(tokens)
             tokens = widened(tokens, out=None if wide is None else wide[:count])
-            parts.append(_maxima(np.matmul(tokens, self.group.columns, out=tile[:count]), starts))
-        return parts[0] if len(parts) == 1 else np.maximum.reduce(parts)
+            found = _maxima(np.matmul(tokens, self.group.columns, out=tile[:count]), starts)
+            largest = found if largest is None else np.maximum(largest, found, out=largest)
+        assert largest is not None, "a block has at least one row"
+        return largest
 
 
 def _maxima(tile: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:

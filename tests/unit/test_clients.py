@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +228,48 @@ class TestRetriever:
             lateint.Retriever(index, encoder).add([item])
 
 
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda index: index.write(Document("a", np.ones((1, 4)))),
+        lambda index: index.write(None),
+        lambda index: index.write("documents.jsonl"),
+        lambda index: index.get(None),
+        lambda index: index.get("a"),
+        lambda index: index.update_payload(["a"], [1]),
+        lambda index: index.search(np.ones((1, 4)), timeout_s="soon"),
+    ],
+)
+def test_arguments_of_another_kind(mistake: Any) -> None:
+    """The slips of a first day get a sentence, not a traceback from the inside."""
+    index = lateint.connect("memory://").create_index(lateint.IndexSpec("pages", 4))
+    with pytest.raises(errors.InvalidInput):
+        mistake(index)
+
+
+def test_name_instead_of_a_spec() -> None:
+    """`create_index("pages")` is what every other client takes."""
+    with pytest.raises(errors.InvalidInput, match="IndexSpec"):
+        lateint.connect("memory://").create_index("pages")  # type: ignore[arg-type]
+
+
+def test_field_declared_while_a_write_is_under_way(tmp_path: Path) -> None:
+    """A night's ingest must not be invisible to a filter on a field that was declared meanwhile."""
+    pytest.importorskip("qdrant_edge")
+    with lateint.connect(f"qdrant+edge://{tmp_path}") as client:
+        index = client.create_index(lateint.IndexSpec("pages", 4))
+
+        def documents() -> Any:
+            yield Document("before", np.ones((1, 4)), {"year": 1})
+            client.open("pages").update(fields={"year": "integer"})
+            yield Document("text", np.ones((1, 4)), {"year": "MMXX"})
+            yield Document("after", np.ones((1, 4)), {"year": 2})
+
+        report = index.write(documents(), on_error="report")
+        assert (report.written, [failure.id for failure in report.failed]) == (2, ["text"])
+        assert client.open("pages").count(lateint.field("year").exists()) == 2
+
+
 def test_repr_shows_the_place_and_no_more(tmp_path: Path) -> None:
     """Handles end up in logs."""
     client = lateint.connect("memory://")
@@ -239,7 +280,7 @@ def test_repr_shows_the_place_and_no_more(tmp_path: Path) -> None:
 def test_search_many_keeps_the_order_of_queries() -> None:
     """Results are matched to queries by position, across the calls that the batch is cut into."""
     index = lateint.connect("memory://").create_index(lateint.IndexSpec("pages", 64))
-    rows: Sequence[Any] = np.eye(64)
+    rows = np.eye(64)
     index.write(Document(f"d{position}", rows[position : position + 1]) for position in range(64))
     results = index.search_many([rows[position : position + 1] for position in range(64)], 1)
     assert [result[0].id for result in results] == [f"d{position}" for position in range(64)]

@@ -249,6 +249,7 @@ class TestScoreCorpus:
             pytest.param(64, 40, 64, 300, id="many long queries"),
             pytest.param(1_600, 1, 600, 1, id="one row each"),
             pytest.param(1, 4_000, 64, 32, id="one long document"),
+            pytest.param(1, 2_000, 2, 3_000, id="one long document, long queries"),
         ],
     )
     def test_memory(self, dtype, precision, threads, documents, length, queries, width):

@@ -1,0 +1,124 @@
+"""What every test of the suite works with: a client of one colour at a fresh location."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from lateint.aclient import AsyncClient, AsyncIndex
+from lateint.engine.backend import AsyncBackend
+from lateint.engine.capabilities import Capabilities
+from lateint.spec import IndexSpec
+from lateint.testing.colours import Colour
+from lateint.testing.data import DIM
+from lateint.testing.target import Target
+from lateint.types import Document
+
+T = TypeVar("T")
+
+
+class Lab:
+    """One location, one colour, and the indexes that a test makes there.
+
+    Attributes:
+        client: an open client.
+        capabilities: what the engine declares for a new index.
+        colour: how the test is run.
+        url: of the location.
+        target: what the author of the backend said.
+    """
+
+    client: AsyncClient
+    capabilities: Capabilities
+
+    def __init__(self, target: Target, colour: Colour, folder: Path) -> None:
+        self.target = target
+        self.colour = colour
+        self.url = target.url_in(folder)
+        self._prefix = f"conformance-{secrets.token_hex(4)}"
+        self._made = 0
+        self._clients: list[AsyncClient] = []
+
+    def run(self, steps: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return self.colour.run(steps)
+
+    async def begin(self) -> None:
+        """Connect, and ask what the engine declares."""
+        self.client = await self.connect()
+        self.capabilities = await self.client.capabilities()
+
+    async def end(self) -> None:
+        """Leave nothing behind."""
+        if self.target.is_shared:
+            await self.reconnect()
+            for name in await self.client.list_indexes():
+                if name.startswith(self._prefix):
+                    await self.client.drop_index(name)
+        await self.disconnect()
+
+    async def connect(self, **options: Any) -> AsyncClient:  # noqa: ANN401
+        """Another client of the location; some engines allow one at a time."""
+        client = await self.colour.connect(self.url, **{**self.target.options, **options})
+        self._clients.append(client)
+        return client
+
+    async def disconnect(self) -> None:
+        """Close every client."""
+        while self._clients:
+            await self._clients.pop().close()
+
+    async def reconnect(self) -> None:
+        """Close every client and open a new one."""
+        await self.disconnect()
+        self.client = await self.connect()
+
+    @property
+    def plenty(self) -> int:
+        """More hits than the index of a test has documents, where one search gives as many."""
+        return min(500, self.capabilities.max_k)
+
+    def twin(self, **options: Any) -> AsyncClient:  # noqa: ANN401
+        """Another client of the same backend object, for engines that lose their data with it."""
+        return self.colour.twin(self.client, **options)
+
+    def name(self) -> str:
+        """A new name for an index."""
+        self._made += 1
+        return f"{self._prefix}-{self._made}"
+
+    async def index(self, documents: Iterable[Document] = (), *, dim: int = DIM, **spec: Any) -> AsyncIndex:  # noqa: ANN401
+        """A new index with these documents in it.
+
+        Args:
+            documents: written one way or another before this returns.
+            dim: of the index.
+            spec: what else `IndexSpec` takes.
+        """
+        index = await self.client.create_index(IndexSpec(self.name(), dim, **spec))
+        await index.write(documents)
+        return index
+
+    async def reopened(self, index: AsyncIndex) -> AsyncIndex:
+        """The same index through a new client."""
+        await self.reconnect()
+        return await self.client.open(index.name)
+
+    @staticmethod
+    def skip_unless(possible: bool, what: str) -> None:  # noqa: FBT001
+        """Skip a test, in words, for something that the engine declares it cannot do."""
+        if not possible:
+            pytest.skip(f"declared: cannot {what}")
+
+    @property
+    def backend(self) -> AsyncBackend:
+        """The backend itself, without the client's checks."""
+        return self.colour.backend(self.client)
+
+    async def together(self, calls: Iterable[Callable[[], Coroutine[Any, Any, Any]]]) -> list[Any]:
+        """Run calls at the same time; an error is returned in its place."""
+        return await self.colour.together(list(calls))

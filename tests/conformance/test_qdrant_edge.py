@@ -1,0 +1,13 @@
+"""`qdrant+edge:///folder` conforms."""
+
+from __future__ import annotations
+
+import pytest
+
+from lateint.testing import ConformanceSuite, Target
+
+pytest.importorskip("qdrant_edge")
+
+
+class TestQdrantEdge(ConformanceSuite):
+    target = Target("qdrant+edge://{folder}")
