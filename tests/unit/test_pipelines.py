@@ -113,7 +113,9 @@ class TestWrite:
         report = raised.value.report
         assert report is not None
         assert report.written == index.count()
-        assert {failure.id for failure in report.failed} == {"bad", "c"} | ({"a", "b"} - {n for b in backend.batches for n in b})
+        assert {failure.id for failure in report.failed} == {"bad", "c"} | (
+            {"a", "b"} - {n for b in backend.batches for n in b}
+        )
         assert [failure.retryable for failure in report.failed if failure.id == "bad"] == [False]
         assert any("had been written" in note for note in raised.value.__notes__)
 
