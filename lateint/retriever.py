@@ -74,16 +74,12 @@ class Retriever:
 
     def _documents(self, items: Iterator[TextItem]) -> Iterator[Document | errors.InvalidInput]:
         while chunk := list(islice(items, _TEXTS_AT_ONCE)):
-            for item in chunk:
-                if isinstance(item, str) or not 2 <= len(item) <= 3 or not isinstance(item[1], str):
-                    raise errors.InvalidInput(
-                        f"{item!r:.80} is not an id with a text.",
-                        hint="Pass {id: text}, (id, text) or (id, text, payload).",
-                    )
             try:
+                for item in chunk:
+                    _check_item(item)
                 encoded: list[Any] = self.encoder.encode_documents([item[1] for item in chunk])
             except errors.InvalidInput:
-                encoded = [self._encoded(item) for item in chunk]  # one text is at fault, and has to be named
+                encoded = [self._encoded(item) for item in chunk]  # one of them is at fault, and has to be named
             for item, vectors in zip(chunk, encoded, strict=True):
                 if isinstance(vectors, errors.InvalidInput):
                     yield vectors
@@ -92,9 +88,22 @@ class Retriever:
 
     def _encoded(self, item: TextItem) -> Any:  # noqa: ANN401
         try:
+            _check_item(item)
+        except errors.InvalidInput as error:
+            return error
+        try:
             return self.encoder.encode_documents([item[1]])[0]
         except errors.InvalidInput as error:
             return errors.InvalidInput(f"document {item[0]!r}: {error}", document=item[0])
+
+
+def _check_item(item: object) -> None:
+    if not isinstance(item, (tuple, list)) or not 2 <= len(item) <= 3 or not isinstance(item[1], str):
+        raise errors.InvalidInput(
+            f"{item!r:.80} is not an id with a text.",
+            hint="Pass {id: text}, (id, text) or (id, text, payload).",
+            document=str(item[0]) if isinstance(item, (tuple, list)) and item else None,
+        )
 
 
 def check_encoder_of(index: Index, encoder: Encoder) -> None:

@@ -158,7 +158,7 @@ class WriteReport:
         shown = "; ".join(f"{failure.id!r}: {failure.reason}" for failure in self.failed[:3])
         more = f"; and {len(self.failed) - 3} more" if len(self.failed) > 3 else ""
         error = errors.PartialWrite(
-            f"{len(self.failed)} documents were not written, {self.written} were: {shown}{more}.",
+            f"documents not written: {len(self.failed)}, written: {self.written}. {shown}{more}.",
             hint="`.failed` names all; write those again that are retryable.",
             operation="write",
             retryable=all(failure.retryable for failure in self.failed),

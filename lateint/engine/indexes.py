@@ -12,7 +12,7 @@ from lateint.engine.backend import IndexInfo
 from lateint.engine.capabilities import Feature
 from lateint.engine.drive import Call, Steps
 from lateint.engine.payload import checked
-from lateint.engine.pipelines import Handle, called, check_writable, current, retried, update_payload
+from lateint.engine.pipelines import Handle, called, check_writable, current, get, retried, update_payload
 from lateint.engine.retry import RetryPolicy
 from lateint.engine.scan import start
 from lateint.spec import FieldType, IndexSpec, check_fields
@@ -116,7 +116,10 @@ def _project_again(handle: Handle) -> Steps[None]:
     while not state.finished:
         yield from state.fetch()
         report = yield from update_payload(handle, [document.id for document in state.buffer], {})
-        report.raise_for_failures()
+        if report.failed:  # deleted meanwhile is no failure
+            there = yield from get(handle, [failure.id for failure in report.failed], with_vectors=False)
+            if there:
+                report.raise_for_failures()
         state.buffer.clear()
 
 

@@ -235,10 +235,23 @@ class _Write:
 
 
 def current(handle: Handle) -> Steps[Handle]:
-    """The handle with what the index declares now: another handle may have declared fields since."""
+    """The handle with what the index declares now: another handle may have declared fields since.
+
+    Raises:
+        SchemaMismatch: it is another index by now, dropped and created again under the same name.
+    """
     if not handle.info.managed:
         return handle
     info, _ = yield from retried(Call("describe_index", (handle.info.name,)), handle.retry)
+    old, new = handle.info.spec, info.spec
+    if (old.dim, old.dtype, old.normalize) != (new.dim, new.dtype, new.normalize):
+        raise errors.SchemaMismatch(
+            f"index {new.name!r} was dropped and created again, with dim={new.dim}, {new.dtype.value}, "
+            f"normalize={new.normalize}.",
+            hint="Open it again.",
+            backend=handle.backend,
+            index=new.name,
+        )
     return replace(handle, info=info)
 
 
@@ -370,7 +383,7 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
 def _name(item: object) -> str:
     """What to call a document that was refused, whatever it is."""
     name = item.document if isinstance(item, errors.InvalidInput) else getattr(item, "id", item)
-    return str(name)[:520]
+    return "(no id)" if name is None else str(name)[:520]
 
 
 def as_read(document: Document, index: IndexInfo) -> Document:

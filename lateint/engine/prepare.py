@@ -18,6 +18,8 @@ from lateint.spec import FieldType, IndexSpec, suggestion
 from lateint.types import Document, SearchRequest, check_id
 from lateint.vectors import STORED_SLACK, MultiVector, as_multivector, normalized, row_norms
 
+_LONGEST_ROW = 2.0**53
+
 
 def prepared_document(document: object, index: IndexInfo) -> tuple[Document, int]:
     """A document as the backend gets it, and about how many bytes it takes on the wire.
@@ -48,6 +50,8 @@ def prepared_document(document: object, index: IndexInfo) -> tuple[Document, int
     _check_size(vectors, index, name)
     if spec.normalize:
         vectors = _kept(vectors, name) if document.normalized else normalized(vectors, document=name)
+    else:
+        _check_length(vectors, name)
     vectors = rounding.mirrored(vectors, spec.dtype, document=name)
     if vectors is given:  # still the caller's memory, which an encoder may fill again before the batch is sent
         vectors = given.copy()
@@ -65,6 +69,8 @@ def prepared_query(query: Any, index: IndexInfo) -> MultiVector:  # noqa: ANN401
     _check_size(vectors, index, None)
     if index.spec.normalize:
         vectors = normalized(vectors)
+    else:
+        _check_length(vectors, None)
     return rounding.mirrored(vectors, index.spec.dtype) if index.capabilities.rounds_queries else vectors
 
 
@@ -114,8 +120,8 @@ def prepared_searches(
         )
     if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s > 0):
         raise errors.InvalidInput(f"timeout_s={timeout_s!r} is not a time.", hint="Pass seconds above 0.")
-    if isinstance(payload, str):
-        raise errors.InvalidInput(f"payload={payload!r} names one field.", hint=f"Write payload=[{payload!r}].")
+    if isinstance(payload, str) or not isinstance(payload, (bool, Iterable)):
+        raise errors.InvalidInput(f"payload={payload!r} are not several fields.", hint=f"Write payload=[{payload!r}].")
     if not isinstance(payload, bool):
         payload = tuple(payload)
         if not all(isinstance(name, str) for name in payload):
@@ -203,6 +209,20 @@ def _kept(vectors: MultiVector, name: str) -> MultiVector:
             row=row,
         )
     return vectors
+
+
+def _check_length(vectors: MultiVector, name: str | None) -> None:
+    """Refuse rows so long that a float32 dot product, or the sum of a million of them, could overflow in an engine."""
+    norms = row_norms(vectors)
+    row = int(np.argmax(norms))
+    if norms[row] > _LONGEST_ROW:
+        what = f"document {name!r}" if name is not None else "query"
+        raise errors.NonFiniteVector(
+            f"{what}, row {row}: length {norms[row]:.3g}; above {_LONGEST_ROW:.3g} scores overflow float32.",
+            hint="Scale the vectors down, or create the index with normalize=True.",
+            document=name,
+            row=row,
+        )
 
 
 def _check_size(vectors: MultiVector, index: IndexInfo, name: str | None) -> None:

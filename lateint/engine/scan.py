@@ -98,7 +98,9 @@ def start(handle: Handle, *, condition: Filter | None, with_vectors: bool, curso
         handle.info.capabilities.require(
             Feature.STABLE_SCAN, backend=handle.backend, alternative="Scan from the beginning."
         )
-        state.following = _position(cursor, state)
+        state.at = state.following = _position(cursor, state)
+        if state.cursor != cursor:
+            raise errors.InvalidInput(f"cursor {cursor[:40]!r} is not one.", hint="Pass the .cursor of a scan.")
     return state
 
 

@@ -83,6 +83,7 @@ class VerificationReport:
         missing: ids that should be there and are not.
         extra: ids that are there and should not be.
         changed: ids whose stored rows or payload are not those of the original.
+        unnormalized: ids in an index that normalises whose stored rows are not of length 1.
         exact: every search was a full scan.
         warnings: of the engine.
         seed: of the sample and the noise.
@@ -104,6 +105,7 @@ class VerificationReport:
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     changed: tuple[str, ...]
+    unnormalized: tuple[str, ...]
     exact: bool
     warnings: tuple[str, ...]
     seed: int
@@ -115,18 +117,20 @@ class VerificationReport:
         A ranking of an approximate search may leave documents out; it is reported and is no problem of the index.
         """
         found = [
-            (self.wrong_score_count, "scores differ from the reference by more than the tolerance"),
-            (len(self.rank_disagreements) if self.exact else 0, "rankings disagree with the reference beyond ties"),
-            (len(self.missing), "documents are missing"),
-            (len(self.extra), "documents are there that should not be"),
-            (len(self.changed), "documents are not stored as they were given"),
-            (abs(self.documents - self.counted), "documents apart: the scan and the engine's own count"),
-            (
-                int(self.documents > 0 and self.queries > 0 and self.scores_compared == 0),
-                "searches found nothing at all",
-            ),
+            (self.wrong_score_count, "scores further from the reference than the tolerance"),
+            (len(self.rank_disagreements) if self.exact else 0, "rankings that no ties explain"),
+            (len(self.missing), "documents missing"),
+            (len(self.extra), "documents that should not be there"),
+            (len(self.changed), "documents stored otherwise than given"),
+            (len(self.unnormalized), "documents with rows not of length 1 in an index that normalises"),
+            (abs(self.documents - self.counted), "documents between a scan and the engine's own count"),
         ]
-        return [f"{number} {what}" for number, what in found if number]
+        problems = [f"{what}: {number}" for number, what in found if number]
+        if self.documents and not self.queries:
+            problems.append("no query was asked")
+        elif self.documents and not self.scores_compared:
+            problems.append("searches found nothing at all")
+        return problems
 
     @property
     def ok(self) -> bool:
@@ -189,7 +193,13 @@ class VerificationReport:
             for wrong in self.wrong_scores[:_SHOWN]
         ]
         lines += [f"query {wrong.query}: {wrong.reason}" for wrong in self.rank_disagreements[:_SHOWN]]
-        for what, names in (("missing", self.missing), ("extra", self.extra), ("changed", self.changed)):
+        named = {
+            "missing": self.missing,
+            "extra": self.extra,
+            "changed": self.changed,
+            "not normalised": self.unnormalized,
+        }
+        for what, names in named.items():
             if names:
                 more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
                 lines.append(f"{what}: {', '.join(f'`{name}`' for name in names[:_SHOWN])}{more}")

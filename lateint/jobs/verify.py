@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from lateint.engine.prepare import prepared_document, prepared_searches
 from lateint.jobs.report import RankDisagreement, ScoreError, VerificationReport
 from lateint.scoring import Corpus, first_disagreement, score_corpus, tolerance
 from lateint.types import Document, SearchResult
-from lateint.vectors import MultiVector, row_norms
+from lateint.vectors import STORED_SLACK, MultiVector, row_norms
 
 QUERIES = 20
 QUERY_ROWS = 32
@@ -96,7 +96,8 @@ class _Truth:
 
     queries: Sequence[MultiVector]
     scores: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    longest: float = 0.0
+    longest: dict[str, float] = field(default_factory=dict)
+    furthest: dict[str, float] = field(default_factory=dict)
 
     def add(self, documents: Sequence[Document]) -> None:
         if not documents or not self.queries:
@@ -105,16 +106,20 @@ class _Truth:
         scores = score_corpus(self.queries, corpus, precision="float64")
         for position, document in enumerate(documents):
             self.scores[document.id] = scores[:, position]
-            self.longest = max(self.longest, float(row_norms(document.vectors).max()))
+            norms = row_norms(document.vectors)
+            self.longest[document.id] = float(norms.max())
+            self.furthest[document.id] = float(np.abs(norms - 1.0).max())
 
 
 @dataclass(slots=True)
 class _Contents:
     """What comparing with the original documents found."""
 
-    expected: set[str] = field(default_factory=set)
-    missing: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    found: dict[str, Literal["kept", "changed", "missing"]] = field(default_factory=dict)
+    """By id, of the original that came last."""
+
+    def ids(self, finding: str) -> tuple[str, ...]:
+        return tuple(name for name, found in self.found.items() if found == finding)
 
 
 def _verification(
@@ -157,7 +162,7 @@ def _verification(
     contents = _Contents()
     if compared:
         yield from _read_originals(handle, wanted, truth, contents, progress)
-        wanted -= contents.expected
+        wanted -= contents.found.keys()
     yield from _read_stored(handle, sorted(wanted), truth, progress, total=len(names))
     return _report(
         handle,
@@ -210,11 +215,13 @@ def _read_originals(
             chunk[document.id] = document
         stored = yield from pipelines.get(handle, list(chunk), with_vectors=True)
         found = {document.id: document for document in stored}
-        contents.expected.update(chunk)
-        contents.missing.extend(name for name in chunk if name not in found)
-        contents.changed.extend(name for name, document in found.items() if not _same(document, chunk[name]))
+        for name, document in chunk.items():
+            if name not in found:
+                contents.found[name] = "missing"
+            else:
+                contents.found[name] = "kept" if _same(found[name], document) else "changed"
         truth.add([document for name, document in chunk.items() if name in wanted])
-        _tell(progress, len(contents.expected), None)
+        _tell(progress, len(contents.found), None)
 
 
 def _read_stored(
@@ -242,13 +249,14 @@ def _report(
     wrong: list[ScoreError] = []
     disagreements: list[RankDisagreement] = []
     compared = wrong_count = 0
+    names_read = list(truth.scores)
+    longest = np.array([truth.longest[name] for name in names_read])
     for number, (query, result) in enumerate(zip(truth.queries, results, strict=True)):
-        expected = {name: float(scores[number]) for name, scores in truth.scores.items()}
-        norm = float(row_norms(query).max()) * truth.longest
-        allowed = {
-            name: float(tolerance(rows=len(query), dim=query.shape[1], score=score, norm=norm))
-            for name, score in expected.items()
-        }
+        scores = np.array([truth.scores[name][number] for name in names_read])
+        norm = longest * row_norms(query).max()
+        tolerances = tolerance(rows=len(query), dim=query.shape[1], score=scores, norm=norm)
+        expected = dict(zip(names_read, scores.tolist(), strict=True))
+        allowed = dict(zip(names_read, tolerances.tolist(), strict=True))
         for hit in result:
             if hit.id not in expected:
                 continue
@@ -260,10 +268,10 @@ def _report(
                 if len(wrong) < _WRONG_KEPT:
                     wrong.append(found)
         ranking = [(hit.id, hit.score) for hit in result]
-        disagreement = first_disagreement(expected, ranking, tolerance=max(allowed.values(), default=0.0), k=depth)
+        disagreement = first_disagreement(expected, ranking, tolerance=allowed, k=depth)
         if disagreement is not None:
             disagreements.append(RankDisagreement(number, str(disagreement)))
-    extra = sorted(set(names) - contents.expected) if contents is not None else []
+    extra = sorted(set(names) - contents.found.keys()) if contents is not None else []
     return VerificationReport(
         backend=handle.backend,
         index=handle.info.name,
@@ -278,13 +286,20 @@ def _report(
         wrong_scores=tuple(wrong),
         rank_disagreements=tuple(disagreements),
         compared_with_originals=contents is not None,
-        missing=tuple(contents.missing) if contents is not None else (),
+        missing=contents.ids("missing") if contents is not None else (),
         extra=tuple(extra),
-        changed=tuple(contents.changed) if contents is not None else (),
+        changed=contents.ids("changed") if contents is not None else (),
+        unnormalized=_unnormalized(handle, truth),
         exact=all(result.exact for result in results),
         warnings=tuple(dict.fromkeys(warning for result in results for warning in result.warnings)),
         seed=seed,
     )
+
+
+def _unnormalized(handle: Handle, truth: _Truth) -> tuple[str, ...]:
+    if not handle.info.spec.normalize:
+        return ()
+    return tuple(name for name, distance in truth.furthest.items() if distance > STORED_SLACK)
 
 
 def _same(stored: Document, expected: Document) -> bool:

@@ -136,24 +136,29 @@ def tie_groups(ids: Sequence[str], scores: Sequence[float], *, tolerance: float)
 
 
 def first_disagreement(
-    expected: Mapping[str, float], actual: Sequence[tuple[str, float]], *, tolerance: float, k: int | None = None
+    expected: Mapping[str, float],
+    actual: Sequence[tuple[str, float]],
+    *,
+    tolerance: float | Mapping[str, float],
+    k: int | None = None,
 ) -> Disagreement | None:
     """Whether a ranking is a valid top `k` of the true scores, up to ties, also at the cut.
 
     Args:
         expected: true score of every document that could be found.
         actual: the ranking, best first.
-        tolerance: how far a score may be off; for scores of many sizes, that of the largest.
+        tolerance: how far a score may be off, for all documents or for each.
         k: how many were asked for; None takes the length of the ranking, and then one that stops early is not noticed.
 
     Returns:
         None where it is; else the first fault, from the best document down, then a missing document.
     """
+    allowed = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(expected, tolerance)
     seen: set[str] = set()
-    worst, worst_id = float("inf"), ""
+    most, worst_id = float("inf"), ""  # what the worst document so far could have scored
     wanted = len(actual) if k is None else k
     for position, (name, score) in enumerate(actual):
-        fault = _fault(expected, name, score, tolerance, seen=seen, worst=worst)
+        fault = _fault(expected, name, score, allowed, seen=seen, most=most)
         if fault is None and position >= wanted:
             fault = Fault.SURPLUS
         if fault is not None:
@@ -161,35 +166,41 @@ def first_disagreement(
             true = expected.get(name, float("nan"))
             return Disagreement(fault=fault, position=position, id=name, expected=true, actual=score, other=other)
         seen.add(name)
-        if expected[name] < worst:
-            worst, worst_id = expected[name], name
-    return _missing(expected, seen, tolerance, wanted=wanted, worst=worst, worst_id=worst_id)
+        if expected[name] + allowed[name] < most:
+            most, worst_id = expected[name] + allowed[name], name
+    return _missing(expected, seen, allowed, wanted=wanted, most=most, worst_id=worst_id)
 
 
 def _fault(
-    expected: Mapping[str, float], name: str, score: float, tolerance: float, *, seen: set[str], worst: float
+    expected: Mapping[str, float], name: str, score: float, allowed: Mapping[str, float], *, seen: set[str], most: float
 ) -> Fault | None:
-    """What is wrong with the next document of a ranking, where `worst` is the lowest true score before it."""
+    """What is wrong with the next document of a ranking, where one before it could have scored `most` at the most."""
     if name not in expected:
         return Fault.STRANGER
     if name in seen:
         return Fault.REPEATED
-    if not abs(score - expected[name]) <= tolerance:  # so that NaN is a fault
+    if not abs(score - expected[name]) <= allowed[name]:  # so that NaN is a fault
         return Fault.SCORE
-    if expected[name] - worst > 2 * tolerance:
+    if expected[name] - allowed[name] > most:
         return Fault.ORDER
     return None
 
 
 def _missing(
-    expected: Mapping[str, float], seen: set[str], tolerance: float, *, wanted: int, worst: float, worst_id: str
+    expected: Mapping[str, float],
+    seen: set[str],
+    allowed: Mapping[str, float],
+    *,
+    wanted: int,
+    most: float,
+    worst_id: str,
 ) -> Disagreement | None:
     absent = [name for name in expected if name not in seen]
     if not absent or not wanted:
         return None
-    best = max(absent, key=expected.__getitem__)
+    best = max(absent, key=lambda name: expected[name] - allowed[name])
     complete = len(seen) >= wanted
-    if complete and not expected[best] - worst > 2 * tolerance:
+    if complete and not expected[best] - allowed[best] > most:
         return None
     return Disagreement(
         fault=Fault.MISSING,

@@ -26,6 +26,8 @@ from lateint import errors
 from lateint.scoring.rounding import storage_type, unit_roundoff
 from lateint.spec import DType
 
+_UNDERFLOW = 2.0**-126
+
 
 @overload
 def tolerance(
@@ -33,7 +35,13 @@ def tolerance(
 ) -> float: ...
 @overload
 def tolerance(
-    *, rows: int, dim: int, score: NDArray[np.float64], storage: str = "float32", sides: int = 0, norm: float = 1.0
+    *,
+    rows: int,
+    dim: int,
+    score: NDArray[np.float64],
+    storage: str = "float32",
+    sides: int = 0,
+    norm: float | NDArray[np.float64] = 1.0,
 ) -> NDArray[np.float64]: ...
 def tolerance(
     *,
@@ -42,7 +50,7 @@ def tolerance(
     score: float | NDArray[np.float64],
     storage: str = "float32",
     sides: int = 0,
-    norm: float = 1.0,
+    norm: float | NDArray[np.float64] = 1.0,
 ) -> float | NDArray[np.float64]:
     """Largest distance between two float32 computations of a score that is no fault.
 
@@ -53,7 +61,8 @@ def tolerance(
         storage: the format that rounded what is compared.
         sides: how many sides storage rounded where the reference did not: 0 where the reference scores the stored
             values (`mirrored`), 1 for documents, 2 for documents and query.
-        norm: length of the longest query row times that of the longest document row.
+        norm: length of the longest query row times that of the longest row of the document; one for all scores or
+            one for each.
 
     Returns:
         Of the same shape as `score`.
@@ -61,7 +70,7 @@ def tolerance(
     Raises:
         InvalidInput: an unknown format, or a number that cannot be.
     """
-    if rows < 1 or dim < 1 or sides not in {0, 1, 2} or not norm >= 0:
+    if rows < 1 or dim < 1 or sides not in {0, 1, 2} or not np.all(np.asarray(norm) >= 0):
         raise errors.InvalidInput(
             f"rows={rows}, dim={dim}, sides={sides}, norm={norm} describe no comparison.",
             hint="At least one row and one dimension, 0, 1 or 2 sides, a norm of 0 or more.",
@@ -70,5 +79,5 @@ def tolerance(
     dots = norm * rows * max(1.0, np.sqrt(dim / 32))
     sums = np.sqrt(rows) * np.abs(score)
     stored = 0.0 if kind is DType.FLOAT32 else norm * np.sqrt(rows * sides / dim) * unit_roundoff(kind)
-    allowed = 4 * unit_roundoff(DType.FLOAT32) * (dots + sums) + 4 * stored
-    return allowed if isinstance(score, np.ndarray) else float(allowed)
+    allowed = 4 * unit_roundoff(DType.FLOAT32) * (dots + sums) + 4 * stored + rows * dim * _UNDERFLOW
+    return allowed if isinstance(allowed, np.ndarray) else float(allowed)

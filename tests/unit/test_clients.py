@@ -193,6 +193,13 @@ class TestRetriever:
         report = lateint.Retriever(index, encoder).add(texts, on_error="report")
         assert (report.written, [failure.id for failure in report.failed]) == (70, ["empty"])
 
+    def test_reports_items_that_are_none(self) -> None:
+        """With on_error="report" a hole in the data costs that document only."""
+        index, encoder = self.made()
+        items: Any = [("a", "x y"), ("b", 5), "c", ("d", "z")]
+        report = lateint.Retriever(index, encoder).add(items, on_error="report")
+        assert (report.written, [failure.id for failure in report.failed]) == (2, ["b", "(no id)"])
+
     def test_progress_knows_the_total(self) -> None:
         """A bar without an end is no bar."""
         index, encoder = self.made()
@@ -268,6 +275,61 @@ def test_field_declared_while_a_write_is_under_way(tmp_path: Path) -> None:
         report = index.write(documents(), on_error="report")
         assert (report.written, [failure.id for failure in report.failed]) == (2, ["text"])
         assert client.open("pages").count(lateint.field("year").exists()) == 2
+
+
+@pytest.mark.parametrize("spec", [{"normalize": True}, {"normalize": False, "dim": 8}])
+def test_handle_of_an_index_that_was_replaced(spec: dict[str, Any]) -> None:
+    """Dropped and created again under the same name by somebody else: old rules must not write into the new index."""
+    client = lateint.connect("memory://")
+    old = client.create_index(lateint.IndexSpec("pages", 4, normalize=False))
+    client.drop_index("pages")
+    new = client.create_index(lateint.IndexSpec("pages", **{"dim": 4, **spec}))
+    with pytest.raises(errors.SchemaMismatch, match="dropped and created again"):
+        old.write([Document("x", np.full((1, 4), 100.0))])
+    assert new.count() == 0
+
+
+@pytest.mark.parametrize("url", ["memory://", "qdrant+edge://{}"])
+def test_rows_that_would_overflow_scores_are_refused(url: str, tmp_path: Path) -> None:
+    """Finite rows whose products are not: an engine drops such documents from its answers without a word."""
+    pytest.importorskip("qdrant_edge")
+    with lateint.connect(url.format(tmp_path)) as client:
+        index = client.create_index(lateint.IndexSpec("pages", 4, normalize=False))
+        with pytest.raises(errors.NonFiniteVector, match="document 'long', row 1"):
+            index.write([Document("long", [[1, 1, 1, 1], [-1e20, 0, 0, 0]])])
+        with pytest.raises(errors.NonFiniteVector, match="query, row 0"):
+            index.search([[1e19, 0, 0, 0]])
+        index.write([Document("most", np.full((9, 4), 2.0**52))])
+        assert np.isfinite(index.search(np.full((99, 4), 2.0**52))[0].score)
+
+
+def test_field_declared_while_documents_are_deleted() -> None:
+    """A document that is gone needs no field."""
+
+    class Deleting(MemoryBackend):
+        def update_payload(self, index: IndexInfo, ids: Sequence[str], **options: Any) -> Any:
+            super().delete(index, ["d1"])
+            return super().update_payload(index, ids, **options)
+
+    index = lateint.Client(Deleting()).create_index(lateint.IndexSpec("pages", 4))
+    index.write(Document(f"d{number}", np.ones((1, 4)), {"n": number}) for number in range(3))
+    index.update(fields={"n": "integer"})
+    assert index.spec.pending == ()
+    assert index.count(lateint.field("n") >= 0) == 2
+
+
+def test_cursor_of_a_resumed_scan_before_its_first_document() -> None:
+    """A job that stores its place at once must not start over; and a cursor is taken as it was given, or not at all."""
+    index = lateint.connect("memory://").create_index(lateint.IndexSpec("pages", 4))
+    index.write(Document(f"d{number:03}", np.ones((1, 4))) for number in range(100))
+    scan = index.scan()
+    for _ in range(50):
+        next(scan)
+    cursor = scan.cursor
+    assert index.scan(cursor=cursor).cursor == cursor
+    for bent in (cursor + "=", cursor + cursor, cursor[:-3], ""):
+        with pytest.raises(errors.InvalidInput, match="is not one"):
+            index.scan(cursor=bent)
 
 
 def test_repr_shows_the_place_and_no_more(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_missing_extra_and_changed_documents() -> None:
     assert report.missing == ("d003",)
     assert report.extra == ("stranger",)
     assert set(report.changed) == {"d005", "d007"}
-    with pytest.raises(errors.VerificationFailed, match="1 documents are missing") as raised:
+    with pytest.raises(errors.VerificationFailed, match="documents missing: 1") as raised:
         report.raise_if_failed()
     assert raised.value.report is report
 
@@ -95,18 +95,18 @@ def test_missing_extra_and_changed_documents() -> None:
         (
             "a score off by 1e-4",
             lambda found: [replace(found[0], score=found[0].score + 1e-4), *found[1:]],
-            "scores differ",
+            "scores further",
         ),
-        ("negated scores", lambda found: [replace(hit, score=-hit.score) for hit in found], "scores differ"),
-        ("NaN", lambda found: [replace(found[0], score=float("nan")), *found[1:]], "scores differ"),
+        ("negated scores", lambda found: [replace(hit, score=-hit.score) for hit in found], "scores further"),
+        ("NaN", lambda found: [replace(found[0], score=float("nan")), *found[1:]], "scores further"),
         (
             "negatives lifted to 0",
             lambda found: [replace(hit, score=max(hit.score, 0.0)) for hit in found],
-            "scores differ",
+            "scores further",
         ),
-        ("the best left out", lambda found: found[1:], "rankings disagree"),
-        ("one twice", lambda found: [found[0], *found[:-1]], "rankings disagree"),
-        ("a stranger", lambda found: [Hit("ghost", found[0].score), *found[1:]], "rankings disagree"),
+        ("the best left out", lambda found: found[1:], "rankings that"),
+        ("one twice", lambda found: [found[0], *found[:-1]], "rankings that"),
+        ("a stranger", lambda found: [Hit("ghost", found[0].score), *found[1:]], "rankings that"),
         ("nothing at all", lambda found: [], "searches found nothing"),
     ],
 )
@@ -126,7 +126,7 @@ def test_lost_writes_show_without_originals_if_counts_differ() -> None:
             return super().count(index, condition) + 1
 
     report = lateint.verify(indexed(Miscounting(), documents()))
-    assert report.problems == ["1 documents apart: the scan and the engine's own count"]
+    assert report.problems == ["documents between a scan and the engine's own count: 1"]
 
 
 def test_changed_storage_is_found() -> None:
@@ -192,6 +192,50 @@ def test_report_is_json_even_with_nan() -> None:
     data = json.loads(lateint.verify(index).to_json())
     assert data["ok"] is False
     assert data["worst"]["actual"] == "nan"
+
+
+def test_no_query_proves_nothing() -> None:
+    """A query file that came out empty must not turn CI green."""
+    report = lateint.verify(indexed(MemoryBackend(), documents()), queries=[])
+    assert report.problems == ["no query was asked"]
+
+
+def test_one_long_document_does_not_excuse_the_others() -> None:
+    """Each score is held to the tolerance of its own document, not to that of the longest rows of the index."""
+    random = np.random.default_rng(3)
+    originals = [Document(str(number), random.standard_normal((4, DIM))) for number in range(99)]
+    originals.append(Document("long", random.standard_normal((4, DIM)) * 3e5))
+
+    def off(found: list[Hit]) -> list[Hit]:
+        return [hit if hit.id == "long" else replace(hit, score=hit.score * 1.02) for hit in found]
+
+    index = indexed(Faulty(lambda result: hits(result, off)), originals, normalize=False)
+    assert lateint.verify(index, queries=[random.standard_normal((8, DIM))]).wrong_score_count > 90
+
+
+def test_rows_near_underflow_are_no_fault() -> None:
+    """Where products vanish, the smallest numbers are all that can be compared."""
+    originals = [replace(document, vectors=document.vectors * 1e-42) for document in documents()]
+    assert lateint.verify(indexed(MemoryBackend(), originals, normalize=False)).ok
+
+
+def test_original_that_comes_twice_counts_as_the_last() -> None:
+    """As in `write`: documents may be hundreds apart in the list."""
+    originals = [*documents(200), Document("d003", np.ones((2, DIM))), Document("d005", np.ones((3, DIM)))]
+    index = indexed(MemoryBackend(), originals)
+    lateint.verify(index, against=originals).raise_if_failed()
+
+
+def test_long_rows_in_a_normalising_index_are_found() -> None:
+    """Something wrote past lateint, and its documents outscore all others."""
+
+    class Bypassed(MemoryBackend):
+        def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
+            return super().write(index, [replace(item, vectors=item.vectors * 100) for item in documents])
+
+    report = lateint.verify(indexed(Bypassed(), documents(3)))
+    assert report.unnormalized == ("d000", "d001", "d002")
+    assert not report.ok
 
 
 def test_same_seed_same_report() -> None:
