@@ -155,10 +155,10 @@ class WriteReport:
         """
         if not self.failed:
             return
-        shown = "; ".join(f"{failure.id!r}: {failure.reason}" for failure in self.failed[:3])
+        shown = "; ".join(f"{failure.id!r}: {failure.reason.rstrip('.')}" for failure in self.failed[:3])
         more = f"; and {len(self.failed) - 3} more" if len(self.failed) > 3 else ""
         error = errors.PartialWrite(
-            f"documents not written: {len(self.failed)}, written: {self.written}. {shown}{more}.",
+            f"Written: {self.written}. Not written: {len(self.failed)} ({shown}{more}).",
             hint="`.failed` names all; write those again that are retryable.",
             operation="write",
             retryable=all(failure.retryable for failure in self.failed),

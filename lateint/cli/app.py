@@ -9,6 +9,7 @@ import click
 
 import lateint
 from lateint import errors
+from lateint.cli.answers import answered, described, expect
 from lateint.cli.backends import backends
 from lateint.cli.create import create
 from lateint.cli.demo import demo
@@ -35,11 +36,18 @@ class App(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         return super().main(*args, **extra)  # type: ignore[call-overload]
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        expect(ctx, args)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
-                return super().invoke(ctx)
+                with answered(ctx):
+                    return super().invoke(ctx)
         except (errors.LateintError, OSError, KeyboardInterrupt) as error:
             if ctx.params["debug"] or isinstance(error, BrokenPipeError):
                 raise
@@ -54,7 +62,11 @@ def app(*, debug: bool) -> None:
     """Late-interaction indexes on the vector database that you already run.
 
     A URL names a server or a folder (`lateint backends` lists them), never an index and never a key. Data goes to
-    stdout, words for people to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not verified, 4 written in part.
+    stdout, words for people to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not verified, 4 written in part,
+    130 interrupted.
+
+    With --json stdout is one JSON object, also when a command fails: "ok", "error" (null, or an object of "kind",
+    "message", "hint" and "notes"), and what the command has to tell.
     """
 
 
@@ -83,13 +95,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _explain(error: BaseException) -> None:
-    if isinstance(error, KeyboardInterrupt):
-        say("\nInterrupted.", style="bold red")
-    else:
-        hint = error.hint if isinstance(error, errors.LateintError) else ""
-        message = str(error).removesuffix(hint).rstrip()
-        say(f"{type(error).__name__}: {message}", style="bold red")
-        if hint:
-            say(hint)
-    for note in getattr(error, "__notes__", ()):
-        say(note)
+    parts = described(error)
+    begin = "\n" if isinstance(error, KeyboardInterrupt) else f"{parts['kind']}: "
+    say(begin + parts["message"], style="bold red")
+    for line in filter(None, (parts["hint"], *parts["notes"])):
+        say(line)

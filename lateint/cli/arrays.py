@@ -13,8 +13,6 @@ mapped and read piece by piece, so it may be larger than memory; an npz file is 
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lateint import errors
+from lateint.cli import containers
 from lateint.scoring.rounding import from_bfloat16_bits
 from lateint.vectors import MultiVector
 
 _NEEDED = {"tokens", "offsets", "ids"}
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "|u1"}
 _LAYOUT = "`lateint push --help` describes the layout."
 
 
@@ -45,7 +43,7 @@ class Arrays:
     """
 
     tokens: NDArray[Any]
-    offsets: NDArray[Any]
+    offsets: NDArray[np.int64]
     ids: list[str]
     payload: list[str]
     bfloat16: bool = False
@@ -72,46 +70,27 @@ def read(path: Path) -> Arrays:
     Raises:
         InvalidInput: names the file and what is wrong with it.
     """
-    try:
-        found, bfloat16 = _safetensors(path) if path.suffix == ".safetensors" else (_npz(path), False)
-        _check_names(set(found))
-        ids = _lines(found["ids"])
-        payload = _lines(found["payload"]) if "payload" in found else []
-        _check_shapes(found["tokens"], found["offsets"], ids, payload, bfloat16=bfloat16)
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise errors.InvalidInput(f"{path}: {error}.", hint=_LAYOUT) from error
-    return Arrays(found["tokens"], found["offsets"], ids, payload, bfloat16)
-
-
-def _npz(path: Path) -> dict[str, NDArray[Any]]:
-    opened = np.load(path, allow_pickle=False)
-    if not isinstance(opened, np.lib.npyio.NpzFile):
-        raise ValueError("one array, not an npz archive of several")  # noqa: TRY004 - about the file, not about an argument
-    with opened:
-        return {name: opened[name] for name in opened}
-
-
-def _safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], bool]:
-    """Map the arrays of a file: eight bytes of length, a JSON header with types, shapes and places, then the data."""
-    size = path.stat().st_size
+    load = containers.safetensors if path.suffix == ".safetensors" else containers.npz
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= size - 8:
-            raise ValueError("not a safetensors file")
-        header = json.loads(file.read(length))
-    if not isinstance(header, dict):
-        raise ValueError("not a safetensors file")  # noqa: TRY004 - about the file, not about an argument
-    data = np.memmap(path, np.uint8, "r", offset=8 + length) if size > 8 + length else np.empty(0, np.uint8)
-    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    bfloat16 = entries.get("tokens", {}).get("dtype") == "BF16"
-    return {name: _mapped(data, name, entry) for name, entry in entries.items()}, bfloat16
+        try:
+            found, bfloat16 = load(file)
+            _check_names(set(found))
+            offsets = _integers(found["offsets"])
+            ids = _lines(found["ids"])
+            payload = _lines(found["payload"]) if "payload" in found else []
+            _check_shapes(found["tokens"], offsets, ids, payload, bfloat16=bfloat16)
+        except Exception as error:
+            reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+            raise errors.InvalidInput(f"{path}: {reason}.", hint=_LAYOUT) from error
+    return Arrays(found["tokens"], offsets, ids, payload, bfloat16)
 
 
-def _mapped(data: NDArray[np.uint8], name: str, entry: dict[str, Any]) -> NDArray[Any]:
-    if entry["dtype"] not in _DTYPES:
-        raise ValueError(f"array {name!r} has type {entry['dtype']}")
-    first, last = entry["data_offsets"]
-    return data[first:last].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+def _integers(offsets: NDArray[Any]) -> NDArray[np.int64]:
+    if offsets.dtype.kind not in "iu" or offsets.ndim != 1:
+        raise ValueError(f"offsets of type {offsets.dtype} and shape {offsets.shape}")
+    if len(offsets) and offsets.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"offset {offsets.max()}, which no 64-bit integer holds")
+    return offsets.astype(np.int64)
 
 
 def _lines(array: NDArray[Any]) -> list[str]:
@@ -130,18 +109,17 @@ def _check_names(names: set[str]) -> None:
 
 
 def _check_shapes(
-    tokens: NDArray[Any], offsets: NDArray[Any], ids: list[str], payload: list[str], *, bfloat16: bool
+    tokens: NDArray[Any], offsets: NDArray[np.int64], ids: list[str], payload: list[str], *, bfloat16: bool
 ) -> None:
     faults = {
         f"tokens of shape {tokens.shape}": tokens.ndim != 2,
         f"tokens of type {tokens.dtype}": tokens.dtype.kind != "f" and not bfloat16,
-        f"offsets of type {offsets.dtype} and shape {offsets.shape}": offsets.dtype.kind != "i" or offsets.ndim != 1,
     }
     if not any(faults.values()):
         faults = {
             f"{len(ids)} ids for {len(offsets)} offsets": len(offsets) != len(ids) + 1,
             f"{len(payload)} payloads for {len(ids)} ids": bool(payload) and len(payload) != len(ids),
-            "offsets that go back": bool((np.diff(offsets) < 0).any()),
+            "offsets that go back": bool((offsets[1:] < offsets[:-1]).any()),
             f"offsets that do not run from 0 to {len(tokens)}": offsets[:1] != [0] or offsets[-1:] != [len(tokens)],
         }
     for fault, found in faults.items():

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from lateint.cli.output import json_option, print_json, print_table, say
+from lateint.cli.answers import answer, json_option
+from lateint.cli.output import print_table, say
 from lateint.engine import registry
 
 
@@ -17,7 +18,7 @@ def backends(*, as_json: bool) -> None:
     """List the engines, their URLs, and what each needs installed."""
     rows = list(_rows())
     if as_json:
-        print_json({"backends": rows})
+        answer({"backends": rows})
         return
     print_table(
         ("url", "what it is", "ready"),

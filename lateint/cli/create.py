@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 import lateint
 from lateint import errors
+from lateint.cli.answers import answer, json_option
 from lateint.cli.encoders import HASHING
-from lateint.cli.output import json_option, print_json, say
+from lateint.cli.output import say
 from lateint.encoders import HashingEncoder
 from lateint.engine.prepare import check_spec
 
@@ -46,7 +49,7 @@ def create(
             index,
             _dim(dim, bound),
             dtype=dtype,
-            fields=dict(map(_name_and_type, fields)),
+            fields=_types(fields),
             normalize=normalize,
             encoder=bound.fingerprint if bound else None,
         )
@@ -59,7 +62,7 @@ def create(
         else:
             client.create_index(spec)
     if as_json:
-        print_json({"created": not dry_run, "location": location, "spec": spec.to_dict()})
+        answer({"created": not dry_run, "location": location, "spec": spec.to_dict()})
     say(f"{'Could create' if dry_run else 'Created'} index {index!r} at {location}.")
 
 
@@ -71,11 +74,16 @@ def _dim(dim: int | None, encoder: HashingEncoder | None) -> int:
     return dim
 
 
-def _name_and_type(text: str) -> tuple[str, str]:
-    name, colon, kind = text.partition(":")
-    if not colon:
-        raise click.BadParameter(f"{text!r} is not NAME:TYPE.", param_hint="'--field'")
-    return name, kind
+def _types(fields: Iterable[str]) -> dict[str, str]:
+    types: dict[str, str] = {}
+    for text in fields:
+        name, colon, kind = text.partition(":")
+        if not colon:
+            raise click.BadParameter(f"{text!r} is not NAME:TYPE.", param_hint="'--field'")
+        if name in types:
+            raise click.BadParameter(f"{name!r} comes twice.", param_hint="'--field'")
+        types[name] = kind
+    return types
 
 
 def _check(client: lateint.Client, spec: lateint.IndexSpec) -> None:

@@ -16,7 +16,8 @@ import click
 import lateint
 from lateint import errors
 from lateint.cli import corpus
-from lateint.cli.output import json_option, print_json, print_table, progress, say, stopwatch
+from lateint.cli.answers import answer, json_option
+from lateint.cli.output import amount, print_table, progress, say, stopwatch
 from lateint.cli.search import as_data, summary
 from lateint.encoders import HashingEncoder
 from lateint.engine import registry
@@ -60,7 +61,7 @@ def demo(*, question: tuple[str, ...], url: str | None, as_json: bool) -> None:
         report = _verify(retriever, entries, questions)
     if as_json:
         data = {"location": location, "index": INDEX, "documents": len(entries), "write_seconds": round(writing, 3)}
-        print_json({**data, "answers": answers, "verification": json.loads(report.to_json())})
+        answer({**data, "answers": answers, "verification": json.loads(report.to_json())})
     report.raise_if_failed()
     say(_next_steps(url))
 
@@ -74,7 +75,7 @@ def _entries() -> tuple[corpus.Entry, ...]:
             f"no docstrings in {root}.",
             hint="Run the demo with a Python whose standard library lies in a folder, as source.",
         )
-    say(f"Read {len(found.entries):,} docstrings of Python {platform.python_version()} in {seconds():.1f} s.")
+    say(f"Read {amount(len(found.entries), 'docstring')} of Python {platform.python_version()} in {seconds():.1f} s.")
     for path, reason in found.broken.items():
         say(f"Skipped {path}: {reason}")
     return found.entries
@@ -117,7 +118,7 @@ def _write(retriever: lateint.Retriever, entries: Sequence[corpus.Entry]) -> flo
     items = [(entry.id, entry.text, entry.payload) for entry in entries]
     with stopwatch() as seconds, progress() as step:
         report = retriever.add(items, progress=step)
-    say(f"Encoded and wrote {report.written:,} documents in {seconds():.1f} s.")
+    say(f"Encoded and wrote {amount(report.written, 'document')} in {seconds():.1f} s.")
     return seconds()
 
 
@@ -150,8 +151,8 @@ def _verdict(report: lateint.VerificationReport, *, seconds: float) -> str:
     if not report.ok:
         return f"\nNot verified:\n{report.to_markdown()}"
     return (
-        f"\nVerified in {seconds:.1f} s: {report.scores_compared:,} scores agree with the reference, "
-        f"{report.documents:,} documents came back as they were given."
+        f"\nVerified in {seconds:.1f} s. As the reference says: {amount(report.scores_compared, 'score')}. "
+        f"As given: {amount(report.documents, 'document')}."
     )
 
 

@@ -6,17 +6,21 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import click
 
 import lateint
 from lateint import errors
-from lateint.cli.output import json_option, print_facts, print_json, print_table, say
+from lateint.cli.answers import answer, described, json_option
+from lateint.cli.output import print_facts, print_table, say
 from lateint.engine import registry
 from lateint.engine import url as urls
 
 TIMEOUT_S = 10.0
+
+_REMEDY = "If its data are damaged, restore them from a copy, or drop the index and push its documents to a new one."
 
 
 @dataclass
@@ -31,11 +35,13 @@ class Findings:
     indexes: list[dict[str, Any]] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
 
-    def wrong(self, error: Exception) -> None:
-        """Note a problem and its remedy."""
-        hint = error.hint if isinstance(error, errors.LateintError) else ""
-        problem = str(error).removesuffix(hint).rstrip() or type(error).__name__
-        self.problems.append({"problem": problem, "remedy": hint})
+    def wrong(self, error: Exception, *, place: str = "", remedy: str = "") -> None:
+        """Note a problem, where it is unless its message says so, and what to do unless the error knows better."""
+        parts = described(error)
+        problem = parts["message"] or parts["kind"]
+        if place not in problem:
+            problem = f"{place}: {problem}"
+        self.problems.append({"problem": problem, "remedy": parts["hint"] or remedy})
 
 
 @click.command()
@@ -53,14 +59,29 @@ def doctor(context: click.Context, *, url: str, as_json: bool) -> None:
         policy = lateint.RetryPolicy(attempts=1)
         with lateint.connect(url, read_only=True, timeout_s=TIMEOUT_S, retry=policy) as client:
             _examine(client, findings)
+        _require_folder(url)
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what was asked for
         findings.wrong(error)
     if as_json:
-        print_json({"ok": not findings.problems, **asdict(findings)})
+        answer(asdict(findings))
     else:
         _print(findings)
     if findings.problems:
         context.exit(1)
+
+
+def absent_folder(url: str) -> Path | None:
+    """The folder that a URL names, if it does not exist."""
+    folder = urls.parse(url).folder
+    return folder if folder is not None and not folder.exists() else None
+
+
+def _require_folder(url: str) -> None:
+    if (folder := absent_folder(url)) is not None:
+        raise errors.ConfigurationError(
+            f"folder {folder} does not exist.",
+            hint="Look for a typing error; if there is none, `lateint create` makes the folder with its first index.",
+        )
 
 
 def _modules_for(url: str) -> tuple[str, ...]:
@@ -80,14 +101,16 @@ def _examine(client: lateint.Client, findings: Findings) -> None:
     findings.reachable = True
     findings.engine, findings.version, findings.location = server.engine, server.version, server.location
     for name in client.list_indexes():
+        found: dict[str, Any] = {"name": name, "managed": None, "count": None, "warnings": [], "error": None}
+        findings.indexes.append(found)
         try:
             index = client.open(name)
-            warnings = list(index.info.warnings)
-            known = {"managed": index.info.managed, "count": index.count(), "warnings": warnings, "error": None}
-        except errors.LateintError as error:
-            known = {"managed": None, "count": None, "warnings": [], "error": str(error)}
-            findings.wrong(error)
-        findings.indexes.append({"name": name, **known})
+            found |= {"managed": index.info.managed, "warnings": list(index.info.warnings)}
+            found["count"] = index.count()
+            next(index.scan(with_vectors=True), None)  # damage shows when rows are read
+        except Exception as error:  # noqa: BLE001 - the other indexes are to be looked at all the same
+            found["error"] = str(error)
+            findings.wrong(error, place=f"index {name!r}", remedy=_REMEDY)
 
 
 def _print(findings: Findings) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lateint import errors
 from lateint.cli import arrays
+from lateint.cli.parsing import parsed
 from lateint.encoders import Encoder
 from lateint.spec import FieldType, IndexSpec
-from lateint.types import Document, WriteFailure, check_id
+from lateint.types import Document, check_id
 from lateint.vectors import MultiVector, as_multivector
 
 STDIN = Path("-")
@@ -36,6 +36,9 @@ class _Line:
     payload: Mapping[str, Any]
 
 
+_Item: TypeAlias = Document | errors.InvalidInput
+
+
 @dataclass
 class Reader:
     """Reads files into documents for one index, in bounded memory.
@@ -43,65 +46,51 @@ class Reader:
     Attributes:
         spec: of the index.
         make_encoder: gives the encoder; called when the first text comes.
-        goes_on: note what cannot be read in `failed`, rather than raise.
-        failed: what could not be read; the place stands for an id where there is none.
     """
 
     spec: IndexSpec
     make_encoder: Callable[[], Encoder]
-    goes_on: bool = False
-    failed: list[WriteFailure] = field(default_factory=list)
 
     @cached_property
     def _encoder(self) -> Encoder:
         return self.make_encoder()
 
-    def documents(self, paths: Iterable[Path]) -> Iterator[Document]:
-        """Documents of all files, in order.
+    def documents(self, paths: Iterable[Path]) -> Iterator[_Item]:
+        """Documents of all files, in order; an error, with its place as `document`, stands for one that is wrong.
 
         Raises:
-            InvalidInput: something cannot be read, unless the reader goes on.
+            InvalidInput: a whole file cannot be read.
         """
         for path in paths:
             yield from self._from_arrays(path) if path.suffix in ARRAY_SUFFIXES else self._from_lines(path)
 
-    def _from_arrays(self, path: Path) -> Iterator[Document]:
+    def _from_arrays(self, path: Path) -> Iterator[_Item]:
         for name, vectors, payload in arrays.read(path):
-            place = f"{path}, document {name!r}"
             try:
                 yield Document(name, vectors, _payload(_object(payload), self.spec.fields))
             except errors.InvalidInput as error:
-                self._refuse(place, error)
+                yield _placed(f"{path}, document {name!r}", error)
 
-    def _from_lines(self, path: Path) -> Iterator[Document]:
-        parsed = self._parsed(path)
-        while chunk := list(islice(parsed, _TEXTS_AT_ONCE)):
-            yield from self._encoded(chunk)
+    def _from_lines(self, path: Path) -> Iterator[_Item]:
+        read = _read_lines(path)
+        while chunk := list(islice(read, _TEXTS_AT_ONCE)):
+            encoded = iter(self._encoded([line for line in chunk if isinstance(line, _Line)]))
+            for line in chunk:
+                yield line if isinstance(line, errors.InvalidInput) else next(encoded)
 
-    def _parsed(self, path: Path) -> Iterator[_Line]:
-        for place, raw in _lines(path):
-            try:
-                yield _line(place, _object(raw))
-            except errors.InvalidInput as error:
-                self._refuse(place, error)
-
-    def _encoded(self, lines: list[_Line]) -> Iterator[Document]:
+    def _encoded(self, lines: list[_Line]) -> list[_Item]:
+        if not lines:
+            return []
         try:
             encoded = self._encoder.encode_documents([line.text for line in lines])
         except errors.InvalidInput as error:
             if len(lines) == 1:
-                self._refuse(lines[0].place, error)
-                return
-            for line in lines:  # one of them is to blame, the others are not
-                yield from self._encoded([line])
-            return
-        for line, vectors in zip(lines, encoded, strict=True):
-            yield Document(line.id, vectors, _payload(line.payload, self.spec.fields))
-
-    def _refuse(self, place: str, error: errors.InvalidInput) -> None:
-        if not self.goes_on:
-            raise _placed(place, error) from error
-        self.failed.append(WriteFailure(place, str(error)))
+                return [_placed(lines[0].place, error)]
+            return [item for line in lines for item in self._encoded([line])]  # one is to blame, the others are not
+        return [
+            Document(line.id, vectors, _payload(line.payload, self.spec.fields))
+            for line, vectors in zip(lines, encoded, strict=True)
+        ]
 
 
 def read_queries(path: Path, make_encoder: Callable[[], Encoder]) -> Iterator[MultiVector]:
@@ -128,7 +117,16 @@ def _query(value: Mapping[str, Any], make_encoder: Callable[[], Encoder]) -> Mul
 
 def _placed(place: str, error: errors.InvalidInput) -> errors.InvalidInput:
     """The same error, saying where."""
-    return errors.InvalidInput(f"{place}: {str(error).removesuffix(error.hint)}".rstrip(), hint=error.hint)
+    message = f"{place}: {str(error).removesuffix(error.hint)}".rstrip()
+    return errors.InvalidInput(message, hint=error.hint, document=place)
+
+
+def _read_lines(path: Path) -> Iterator[_Line | errors.InvalidInput]:
+    for place, raw in _lines(path):
+        try:
+            yield _line(place, _object(raw))
+        except errors.InvalidInput as error:
+            yield _placed(place, error)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -143,10 +141,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _object(raw: bytes | str) -> dict[str, Any]:
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise errors.InvalidInput(f"not JSON: {error}.") from error
+    value = parsed(raw)
     if not isinstance(value, dict):
         raise errors.InvalidInput(f"a JSON {type(value).__name__}, not an object.")
     return value

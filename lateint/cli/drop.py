@@ -8,7 +8,8 @@ import click
 
 import lateint
 from lateint import errors
-from lateint.cli.output import amount, json_option, print_json, say
+from lateint.cli.answers import answer, json_option
+from lateint.cli.output import amount, say
 
 
 @click.command()
@@ -34,20 +35,22 @@ def drop(*, url: str, index: str, yes: bool, dry_run: bool, as_json: bool) -> No
         if not dry_run:
             client.drop_index(index)
     if as_json:
-        print_json({"dropped": not dry_run, "index": index, "location": location, "count": count})
+        answer({"dropped": not dry_run, "index": index, "location": location, "count": count})
     say(f"{'Would drop' if dry_run else 'Dropped'} it.")
 
 
 def _count(client: lateint.Client, index: str) -> int | None:
-    """How much would be lost; None for an index that lateint cannot read, which can be dropped all the same."""
+    """How much would be lost; None for an index that cannot be read, which can be dropped all the same."""
     try:
         return client.open(index).count()
-    except (errors.SchemaMismatch, errors.UnsupportedFeature):
+    except errors.IndexNotFound:
+        raise
+    except errors.LateintError:
         return None
 
 
 def _is_interactive() -> bool:
-    return sys.stdin.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()  # None if the shell closed it
 
 
 def _confirm(index: str) -> None:

@@ -1,4 +1,4 @@
-"""How every command speaks: data on stdout, as a table or as JSON; words for people on stderr."""
+"""How every command speaks to people: tables on stdout, words on stderr."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
 
 import click
 from rich.console import Console
@@ -17,23 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 import lateint
+from lateint.cli.answers import jsonable
 
 SECONDS_BETWEEN_LINES = 5.0
 EXCERPT = 160
 """Characters of a payload shown in a table; a pipe and JSON get all of it."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys instead of a table.")
 
 
 def say(text: str, *, style: str = "") -> None:
     """Tell a person something, on stderr."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(Text(plain(text, keep="\n"), style=style))
-
-
-def print_json(data: object) -> None:
-    """Print JSON on stdout: ASCII only, so that no terminal, pipe or encoding can spoil it."""
-    click.echo(json.dumps(data, indent=2, default=_jsonable))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -120,7 +112,7 @@ def _exact(value: object) -> str:
         case float():
             return repr(value)
         case dict():
-            return json.dumps(value, default=_jsonable)
+            return json.dumps(value, default=jsonable)
     return plain(str(value))
 
 
@@ -134,9 +126,3 @@ def _readable(value: object) -> str:
             text = "  ".join(f"{name}={part}" for name, part in value.items())
             return plain(text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…")
     return plain(str(value))
-
-
-def _jsonable(value: object) -> Any:  # noqa: ANN401
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")

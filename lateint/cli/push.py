@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ import click
 
 import lateint
 from lateint import errors
+from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import ARRAY_SUFFIXES, LINE_SUFFIXES, STDIN, Reader
 from lateint.cli.encoders import encoder_for, encoder_option
-from lateint.cli.output import amount, json_option, print_json, print_table, progress, say, stopwatch
+from lateint.cli.output import amount, print_table, progress, say, stopwatch
 from lateint.encoders import Encoder
 from lateint.engine.prepare import prepared_document
 from lateint.retriever import check_encoder_of
@@ -23,6 +26,8 @@ def _files(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tu
     for path in paths:
         if path != STDIN and path.suffix not in known:
             raise click.BadParameter(f"{path}: a file of this kind cannot be read; {', '.join(known)} can.")
+        if path == STDIN and sys.stdin is None:
+            raise click.BadParameter("-: standard input is closed. Pipe something into it, or name a file.")
     return paths
 
 
@@ -68,28 +73,28 @@ def push(
     """  # noqa: D301 - the escape is click's mark for lines to leave alone
     with lateint.connect(url, read_only=dry_run) as client:
         opened = client.open(index, write=not dry_run)
-        reader = Reader(opened.spec, lambda: _checked_encoder(opened, encoder), goes_on=on_error == "report")
-        documents = reader.documents(files)
+        documents = Reader(opened.spec, lambda: _checked_encoder(opened, encoder)).documents(files)
         with stopwatch() as seconds, progress() as step:
             try:
                 if dry_run:
-                    report = _checked(documents, opened, goes_on=reader.goes_on)
+                    good, report = _checked(documents, opened, on_error=on_error)
                 else:
-                    report = opened.write(documents, on_error=on_error, progress=step)
-            except (errors.InvalidInput, errors.BackendError) as error:
-                if error.report is not None and as_json:
-                    print_json(_as_data(error.report, opened, dry_run=dry_run))
+                    report = opened._write(documents, on_error=on_error, progress=step, total=None)  # noqa: SLF001 - it takes bad lines among the good
+                    good = report.written
+            except BaseException as error:
+                if as_json:
+                    answer(_as_data(getattr(error, "report", None), opened, dry_run=dry_run))
                 raise
-        report = lateint.WriteReport(
-            written=report.written, failed=(*reader.failed, *report.failed), retries=report.retries
-        )
+        report = _said_once(report)
         if as_json:
-            print_json(_as_data(report, opened, dry_run=dry_run))
+            answer(_as_data(report, opened, dry_run=dry_run, could_write=good if dry_run else None))
         elif report.failed:
             print_table(("not written", "reason"), [(failure.id, failure.reason) for failure in report.failed])
         retries = f", {amount(report.retries, 'retry', plural='retries')}" if report.retries else ""
         verb = "Could write" if dry_run else "Wrote"
-        say(f"{verb} {amount(report.written, 'document')} to index {index!r} in {seconds():.1f} s{retries}.")
+        say(f"{verb} {amount(good, 'document')} to index {index!r} in {seconds():.1f} s{retries}.")
+    if dry_run and report.failed:
+        raise errors.PartialWrite(f"{amount(len(report.failed), 'document')} could not be written.")
     report.raise_for_failures()
 
 
@@ -99,8 +104,10 @@ def _checked_encoder(index: lateint.Index, chosen: str | None) -> Encoder:
     return encoder
 
 
-def _checked(documents: Iterable[lateint.Document], index: lateint.Index, *, goes_on: bool) -> lateint.WriteReport:
-    """What a write would report, as far as can be known without writing."""
+def _checked(
+    documents: Iterable[lateint.Document | errors.InvalidInput], index: lateint.Index, *, on_error: str
+) -> tuple[int, lateint.WriteReport]:
+    """How many documents a write would take, and what else it would report, as far as can be known without writing."""
     good = 0
     failed: list[lateint.WriteFailure] = []
     for document in documents:
@@ -108,20 +115,29 @@ def _checked(documents: Iterable[lateint.Document], index: lateint.Index, *, goe
             prepared_document(document, index.info)
             good += 1
         except errors.InvalidInput as error:
-            if not goes_on:
+            name = document.document if isinstance(document, errors.InvalidInput) else document.id
+            failed.append(lateint.WriteFailure(str(name), str(error)))
+            if on_error == "raise":
+                error.report = lateint.WriteReport(failed=tuple(failed))
                 raise
-            failed.append(lateint.WriteFailure(str(document.id), str(error)))
-    return lateint.WriteReport(written=good, failed=tuple(failed))
+    return good, lateint.WriteReport(failed=tuple(failed))
 
 
-def _as_data(report: lateint.WriteReport, index: lateint.Index, *, dry_run: bool) -> dict[str, Any]:
+def _said_once(report: lateint.WriteReport) -> lateint.WriteReport:
+    """Without the place of a bad line in its reason: it stands for the id already."""
+    failed = (replace(failure, reason=failure.reason.removeprefix(f"{failure.id}: ")) for failure in report.failed)
+    return replace(report, failed=tuple(failed))
+
+
+def _as_data(
+    report: lateint.WriteReport | None, index: lateint.Index, *, dry_run: bool, could_write: int | None = None
+) -> dict[str, Any]:
+    """A report as JSON; null for what is not known."""
     return {
         "index": index.name,
         "dry_run": dry_run,
-        "written": 0 if dry_run else report.written,
-        "could_write": report.written if dry_run else None,
-        "failed": [
-            {"id": failure.id, "reason": failure.reason, "retryable": failure.retryable} for failure in report.failed
-        ],
-        "retries": report.retries,
+        "written": 0 if dry_run else report.written if report is not None else None,
+        "could_write": could_write,
+        "failed": [asdict(failure) for failure in _said_once(report).failed] if report is not None else [],
+        "retries": report.retries if report is not None else None,
     }

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 import lateint
 from lateint import filters
+from lateint.cli.answers import answer, json_option
 from lateint.cli.encoders import encoder_for, encoder_option
-from lateint.cli.output import amount, json_option, print_json, print_table, say, stopwatch
+from lateint.cli.output import amount, print_table, say, stopwatch
+from lateint.cli.parsing import parsed
+from lateint.spec import suggestion
 
 
 def _filter(_: click.Context, __: click.Parameter, text: str | None) -> filters.Filter | None:
     try:
-        return None if text is None else filters.from_json(json.loads(text))
+        return None if text is None else filters.from_json(parsed(text))
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -50,12 +53,21 @@ def search(
         retriever = lateint.Retriever(opened, encoder_for(opened, encoder))
         with stopwatch() as seconds:
             result = retriever.search(text, k, filter=condition, payload=fields or True)
+    _warn_of_unknown(fields, opened.spec, result)
     if as_json:
-        print_json(as_data(result, query=text, seconds=seconds()))
+        answer(as_data(result, query=text, seconds=seconds()))
     else:
         rows = [(rank, hit.score, hit.id, hit.payload or {}) for rank, hit in enumerate(result, start=1)]
         print_table(("", "score", "id", "payload"), rows)
     say(summary(result, seconds=seconds()))
+
+
+def _warn_of_unknown(fields: Iterable[str], spec: lateint.IndexSpec, result: lateint.SearchResult) -> None:
+    """A field that no hit has may be a misspelt one; the engine takes any name."""
+    known = {*spec.fields, *(name for hit in result for name in hit.payload or {})}
+    for name in fields:
+        if result and name not in known:
+            say(f"Warning: no hit has a field {name!r}. {suggestion(name, known)}", style="yellow")
 
 
 def as_data(result: lateint.SearchResult, *, query: str, seconds: float) -> dict[str, Any]:

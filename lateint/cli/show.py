@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import click
 
 import lateint
-from lateint.cli.output import amount, json_option, print_facts, print_json, print_table, say
+from lateint.cli.answers import answer, json_option
+from lateint.cli.doctor import absent_folder
+from lateint.cli.output import amount, print_facts, print_table, say
 
 
 @click.command()
@@ -20,16 +23,18 @@ def show(*, url: str, index: str | None, as_json: bool) -> None:
     """List the indexes at URL, or tell what INDEX is and can do."""
     with lateint.connect(url, read_only=True) as client:
         if index is None:
-            _show_all(client, as_json=as_json)
+            _show_all(client, absent_folder(url), as_json=as_json)
         else:
             _show_one(client, index, as_json=as_json)
 
 
-def _show_all(client: lateint.Client, *, as_json: bool) -> None:
+def _show_all(client: lateint.Client, absent: Path | None, *, as_json: bool) -> None:
     server = client.server_info()
     names = client.list_indexes()
+    if absent is not None:
+        say(f"Note: folder {absent} does not exist yet; the first index makes it.", style="yellow")
     if as_json:
-        print_json({"engine": server.engine, "version": server.version, "location": server.location, "indexes": names})
+        answer({"engine": server.engine, "version": server.version, "location": server.location, "indexes": names})
         return
     print_table(("index",), [(name,) for name in names])
     say(f"{amount(len(names), 'index', plural='indexes')} at {server.location} ({server.engine} {server.version}).")
@@ -40,7 +45,7 @@ def _show_one(client: lateint.Client, name: str, *, as_json: bool) -> None:
     info, spec, count = index.info, index.spec, index.count()
     capabilities = _capabilities(index.capabilities)
     if as_json:
-        print_json(
+        answer(
             {
                 "name": name,
                 "location": client.server_info().location,

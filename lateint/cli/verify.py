@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 import lateint
+from lateint import errors
+from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import read_queries
 from lateint.cli.encoders import encoder_for, encoder_option
-from lateint.cli.output import json_option, plain, progress, say, stopwatch
+from lateint.cli.output import plain, progress, say, stopwatch
 
 
 @click.command()
@@ -44,8 +47,16 @@ def verify(
     with lateint.connect(url, read_only=True) as client:
         opened = client.open(index)
         asked = None if queries is None else list(read_queries(queries, lambda: encoder_for(opened, encoder)))
+        if asked == []:
+            raise errors.ConfigurationError(
+                f"{queries} holds no queries: nothing would be asked.",
+                hint="Write one on each line, or omit --queries.",
+            )
         with stopwatch() as seconds, progress() as step:
             report = lateint.verify(opened, queries=asked, sample=sample, seed=seed, progress=step)
-    click.echo(report.to_json() if as_json else plain(report.to_markdown(), keep="\n"))
+    if as_json:
+        answer(json.loads(report.to_json()))
+    else:
+        click.echo(plain(report.to_markdown(), keep="\n"))
     say(f"{'Verified' if report.ok else 'Not verified'} in {seconds():.1f} s.")
     report.raise_if_failed()

@@ -293,8 +293,7 @@ def write(
         raise
     except BaseException as error:
         yield from state.abandon()
-        if isinstance(error, (errors.InvalidInput, errors.BackendError)):
-            error.report = state.report()
+        vars(error)["report"] = state.report()  # also on Ctrl-C and on what the caller's own iterable raised
         error.add_note(f"lateint: {state.written} documents had been written.")
         raise
     return state.report()

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from click.testing import CliRunner, Result
 
 import lateint
 from lateint import errors
-from lateint.cli import documents, output
+from lateint.cli import arrays, documents, output
 from lateint.cli.app import app, exit_code
 from lateint.encoders import HashingEncoder
 from lateint.engine import registry
@@ -63,11 +64,27 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
     return runner().invoke(app, arguments, input=stdin)
 
 
-def data(*arguments: str, stdin: str | None = None, code: int = 0) -> dict[str, Any]:
+def answer(*arguments: str, stdin: str | None = None, code: int = 0) -> dict[str, Any]:
+    """The whole object that a command prints with --json."""
     result = run(*arguments, "--json", stdin=stdin)
     assert result.exit_code == code, result.stderr
     parsed: dict[str, Any] = json.loads(result.stdout)
+    assert parsed["ok"] is (code == 0)
+    assert code or parsed["error"] is None
     return parsed
+
+
+def data(*arguments: str, stdin: str | None = None, code: int = 0) -> dict[str, Any]:
+    """What is in it beside `ok` and `error`."""
+    whole = answer(*arguments, stdin=stdin, code=code)
+    return {name: value for name, value in whole.items() if name not in {"ok", "error"}}
+
+
+def failure(*arguments: str, stdin: str | None = None, code: int = 1) -> dict[str, Any]:
+    """The error in it."""
+    error: dict[str, Any] = answer(*arguments, stdin=stdin, code=code)["error"]
+    assert set(error) == {"kind", "message", "hint", "notes"}
+    return error
 
 
 @pytest.fixture
@@ -174,6 +191,52 @@ class TestProgram:
             assert exit_code(error) == 4
 
 
+class TestJson:
+    """One object on stdout, whatever happens: a program that reads it must not have to parse words on stderr."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "kind"),
+        [
+            (("show", URL, "missing"), 1, "IndexNotFound"),
+            (("search", URL, "missing", "x"), 1, "IndexNotFound"),
+            (("push", URL, "missing", "-"), 1, "IndexNotFound"),
+            (("verify", URL, "missing"), 1, "IndexNotFound"),
+            (("drop", URL, "missing", "--yes"), 1, "IndexNotFound"),
+            (("create", URL, "notes", "--dim", "8"), 1, "IndexExists"),
+            (("show", "nonsense"), 2, "InvalidURL"),
+            (("create", URL, "no spaces", "--dim", "8"), 2, "UsageError"),
+            (("search", URL), 2, "MissingParameter"),
+            (("show", URL, "--nonsense"), 2, "NoSuchOption"),
+            (("backends", "extra"), 2, "UsageError"),
+        ],
+    )
+    def test_errors_of_every_command(self, filled: Kept, arguments: tuple[str, ...], code: int, kind: str) -> None:
+        """Stdout was empty for all of these."""
+        error = failure(*arguments, code=code)
+        assert error["kind"] == kind
+        assert error["message"]
+        assert error["message"] in run(*arguments).stderr
+
+    def test_hint_stands_alone(self, filled: Kept) -> None:
+        error = failure("search", URL, "notes", "x", "--filter", '{"field": "yaer", "op": "exists"}')
+        assert "Did you mean" not in error["message"]
+        assert error["hint"] == "Did you mean 'year'?"
+
+    def test_a_bug_is_told_too(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Kept, "list_indexes", lambda self: 1 // 0)
+        result = run("show", URL, "--json")
+        assert json.loads(result.stdout)["error"]["kind"] == "ZeroDivisionError"
+        assert isinstance(result.exception, ZeroDivisionError)
+
+    def test_only_an_option_asks_for_it(self, filled: Kept) -> None:
+        assert "Usage:" in run("show", "--json", "--help").stdout
+        assert run("show", URL, "--", "--json").stdout == ""
+
+    def test_help_says_so(self) -> None:
+        for word in ("--json", '"ok"', '"error"', '"kind"', '"message"', '"hint"'):
+            assert word in run("--help").stdout
+
+
 class TestCreate:
     def test_all_options(self, server: Kept) -> None:
         arguments = (
@@ -207,6 +270,7 @@ class TestCreate:
             ((), "Missing option '--dim'"),
             (("--dim", "0"), "dim 0 is not a dimension"),
             (("--dim", "8", "--field", "year"), "'year' is not NAME:TYPE"),
+            (("--dim", "8", "--field", "year:integer", "--field", "year:float"), "'year' comes twice"),  # the last won
             (("--dim", "8", "--field", "year:intger"), "Did you mean 'integer'?"),
             (("--dim", "8", "--dtype", "int8"), "'int8' is not one of"),
         ],
@@ -278,6 +342,9 @@ class TestPushLines:
         [
             ("{", "stdin:2: not JSON"),
             ("[1]", "stdin:2: a JSON list, not an object"),
+            ("[" * 50_000, "stdin:2: JSON that is nested too deeply"),
+            ('{"id": "x", "id": "y", "text": "x"}', "stdin:2: key 'id' comes twice"),  # json keeps the last
+            ('{"id": "x", "text": "x", "payload": {"a": {"b": 1, "b": 2}}}', "stdin:2: key 'b' comes twice"),
             ("\udcff", "stdin:2: not JSON"),
             ('{"text": "x"}', "stdin:2: no 'id'"),
             ('{"id": "x"}', "stdin:2: no 'text'"),
@@ -319,6 +386,45 @@ class TestPushLines:
         report = json.loads(result.stdout)
         assert result.exit_code == (4 if report["written"] else 1)
         assert f"{report['written']} documents had been written" in result.stderr
+
+    def test_all_that_was_not_written_is_listed(self, filled: Kept) -> None:
+        """`failed` was empty: neither the bad line nor the good ones that were never sent could be found again."""
+        lines = [*(json.dumps({"id": name, "text": name}) for name in "abc"), '{"id": "d"}', '{"id": "e", "text": "e"}']
+        report = answer("push", URL, "notes", "-", stdin="\n".join(lines), code=1)
+        assert report["written"] == 0
+        assert [(failed["id"], failed["retryable"]) for failed in report["failed"]] == [
+            *[("stdin:4", False)],
+            *[("a", True), ("b", True), ("c", True)],
+        ]
+        assert report["failed"][0]["reason"].startswith("no 'text'.")
+        assert report["error"]["message"] == "stdin:4: no 'text'."
+
+    def test_dry_run_lists_what_could_not_be_written(self, filled: Kept) -> None:
+        """It said that three documents were written, though nothing was."""
+        lines = '{"id": "a", "text": "a"}\n{"id": "b", "text": "b", "payload": {"year": ""}}\n{'
+        stopped = data("push", URL, "notes", "-", "--dry-run", stdin=lines, code=1)
+        assert (stopped["written"], stopped["could_write"]) == (0, None)
+        assert [failed["id"] for failed in stopped["failed"]] == ["b"]
+        result = run("push", URL, "notes", "-", "--dry-run", "--on-error", "report", stdin=lines)
+        assert result.exit_code == 4
+        assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["b", "stdin:3"]
+        assert "Could write 1 document to" in result.stderr
+        assert "2 documents could not be written." in result.stderr
+        assert "were" not in result.stderr
+
+    def test_closed_standard_input(self) -> None:
+        """It ended in an AttributeError, as did `drop`, which looks whether there is anybody to ask."""
+        for command, message in (
+            ("push memory:// i -", "standard input is closed"),
+            ("drop memory:// i", "nobody to ask"),
+        ):
+            program = f'"{sys.executable}" -m lateint {command} <&-'
+            result = subprocess.run(
+                ["sh", "-c", program], env=environment(), capture_output=True, text=True, check=False
+            )
+            assert result.returncode == 2
+            assert message in result.stderr
+            assert "Traceback" not in result.stderr
 
     def test_unknown_kind_of_file(self, filled: Kept, tmp_path: Path) -> None:
         path = tmp_path / "x.parquet"
@@ -375,6 +481,10 @@ class TestPushTrouble:
         assert result.exit_code == 130
         assert "Interrupted." in result.stderr
         assert "documents had been written" in result.stderr
+        report = answer("push", URL, "notes", "-", stdin='{"id": "a", "text": "x"}', code=130)
+        assert (report["error"]["kind"], report["error"]["message"]) == ("KeyboardInterrupt", "Interrupted.")
+        assert "lateint: 0 documents had been written." in report["error"]["notes"]
+        assert set(report) == {"ok", "error", "index", "dry_run", "written", "could_write", "failed", "retries"}
 
 
 TOKENS = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0], [0.8, 0.6]], np.float32)
@@ -387,13 +497,17 @@ def lines(texts: Iterable[str]) -> np.ndarray:
     return np.frombuffer("\n".join(texts).encode(), np.uint8)
 
 
-def safetensors(path: Path, arrays: dict[str, tuple[str, np.ndarray]]) -> Path:
+def safetensors(
+    path: Path, arrays: dict[str, tuple[str, np.ndarray]], changes: dict[str, dict[str, Any]] | None = None
+) -> Path:
     header: dict[str, dict[str, Any]] = {"__metadata__": {"made": "by hand"}}
     body = b""
     for name, (kind, array) in arrays.items():
         raw = array.tobytes()
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [len(body), len(body) + len(raw)]}
         body += raw
+    for name, changed in (changes or {}).items():
+        header[name] |= changed
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + body)
     return path
@@ -430,6 +544,13 @@ class TestPushArrays:
             (lambda path: npz(path / "x.npz", tokens=TOKENS.astype(np.float16)), TOKENS.astype(np.float16)),
             (lambda path: npz(path / "x.npz", ids=lines(IDS), payload=lines(PAYLOAD)), TOKENS),
             (lambda path: npz(path / "x.npz", offsets=OFFSETS.astype(np.int32)), TOKENS),
+            (lambda path: npz(path / "x.npz", offsets=OFFSETS.astype(np.uint64)), TOKENS),
+            (
+                lambda path: safetensors(
+                    path / "x.safetensors", tensors("F32", TOKENS) | {"offsets": ("U16", OFFSETS.astype(np.uint16))}
+                ),
+                TOKENS,
+            ),
             (lambda path: safetensors(path / "x.safetensors", tensors("F32", TOKENS)), TOKENS),
             (
                 lambda path: safetensors(path / "x.safetensors", tensors("F16", TOKENS.astype(np.float16))),
@@ -467,6 +588,8 @@ class TestPushArrays:
             ({"tokens": TOKENS[0]}, "tokens of shape (2,)"),
             ({"tokens": BFLOAT16}, "tokens of type uint16"),
             ({"offsets": OFFSETS.astype(float)}, "offsets of type float64"),
+            ({"offsets": np.array([0, 2, 2**63, 5], np.uint64)}, "offset 9223372036854775808, which no"),
+            ({"offsets": np.array([0, 2**63 - 1, -(2**63), 5])}, "offsets that go back"),
             ({"offsets": OFFSETS[:-1]}, "3 ids for 3 offsets"),
             ({"offsets": np.array([0, 3, 2, 5])}, "offsets that go back"),
             ({"offsets": np.array([0, 2, 3, 4])}, "offsets that do not run from 0 to 5"),
@@ -493,6 +616,84 @@ class TestPushArrays:
             assert result.exit_code == 1, result.stderr
             assert f"x{suffix}: " in result.stderr
 
+    def test_npz_damaged_anywhere(self, tmp_path: Path) -> None:
+        """zlib.error, BadZipFile, NotImplementedError …: damage ended in a traceback, of another kind each time."""
+        path = tmp_path / "x.npz"
+        np.savez_compressed(path, tokens=TOKENS, offsets=OFFSETS, ids=np.array(IDS), payload=np.array(PAYLOAD))
+        content = path.read_bytes()
+        refused = 0
+        for position in range(len(content)):
+            path.write_bytes(content[:position] + bytes([content[position] ^ 0x55]) + content[position + 1 :])
+            try:
+                arrays.read(path)
+            except errors.InvalidInput as error:
+                refused += 1
+                assert str(error).startswith(f"{path}: ")  # noqa: PT017 - not every damage is refused
+                assert ".." not in str(error)  # noqa: PT017
+        assert refused > len(content) / 2
+
+    def test_npz_that_claims_more_than_it_holds(self, tmp_path: Path) -> None:
+        """A header of a hundred bytes made NumPy ask for 145 TiB."""
+        path = npz(tmp_path / "x.npz")
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        shape, claimed = b"'shape': (5, 2), }            ", b"'shape': (10000000000000, 4), }"
+        assert shape in members["tokens.npy"]
+        members["tokens.npy"] = members["tokens.npy"].replace(shape + b" ", claimed)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        result = run("push", URL, "i", str(path))
+        assert result.exit_code == 1
+        assert "array 'tokens' of shape (10000000000000, 4) would take 160,000,000,000,128 bytes" in result.stderr
+
+    def test_npz_with_an_array_twice(self, tmp_path: Path) -> None:
+        """Only the last was read."""
+        path = npz(tmp_path / "x.npz")
+        with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("ids.npy", archive.read("ids.npy"))
+        assert "two arrays of one name" in run("push", URL, "i", str(path)).stderr
+
+    @pytest.mark.parametrize("header", [b'{"tokens": [1]}', b'{"tokens": null}', b"null", b"[" * 50_000, b"\xff\xff"])
+    def test_safetensors_headers_that_are_none(self, header: bytes, tmp_path: Path) -> None:
+        """AttributeError, TypeError and RecursionError ended in tracebacks."""
+        path = tmp_path / "x.safetensors"
+        path.write_bytes(struct.pack("<Q", len(header)) + header)
+        result = run("push", URL, "i", str(path))
+        assert result.exit_code == 1, result.exception
+        assert f"{path}: " in result.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "changes", "message"),
+        [
+            ("offsets", {"data_offsets": [41, 73]}, "'offsets' begins at byte 41 of the data, not at 40"),
+            ("offsets", {"data_offsets": [0, 32]}, "begins at byte 0 of the data, not at"),
+            ("tokens", {"data_offsets": [-40, 0]}, "at bytes -40 to 0"),
+            ("tokens", {"data_offsets": [0, 400]}, "takes 40 bytes, not 400"),
+            ("tokens", {"data_offsets": [40, 0]}, "takes 40 bytes, not -40"),
+            ("tokens", {"data_offsets": [0.0, 40]}, "at bytes 0.0 to 40"),
+            ("tokens", {"data_offsets": [0]}, "no type, shape and place"),
+            ("tokens", {"shape": [-5, -2]}, "shape [-5, -2]"),
+            ("tokens", {"shape": [10**30, 2]}, "takes 8,000,"),
+            ("tokens", {"shape": [True, 10]}, "shape [True, 10]"),
+            ("tokens", {"dtype": "F8_E4M3"}, "type F8_E4M3"),
+            ("offsets", {"dtype": "BF16"}, "array 'offsets' has type BF16"),
+        ],
+    )
+    def test_safetensors_places_are_checked(
+        self, name: str, changes: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        """Overlapping, negative and wrong places were sliced as they came, and gave other documents' rows."""
+        path = safetensors(tmp_path / "x.safetensors", tensors("F32", TOKENS), {name: changes})
+        result = run("push", URL, "i", str(path))
+        assert result.exit_code == 1, result.exception
+        assert message in result.stderr
+
+    def test_safetensors_with_bytes_that_no_array_has(self, tmp_path: Path) -> None:
+        path = safetensors(tmp_path / "x.safetensors", tensors("F32", TOKENS))
+        path.write_bytes(path.read_bytes() + b"more")
+        assert "bytes of data, and it has" in run("push", URL, "i", str(path)).stderr
+
     def test_cut_safetensors(self, tmp_path: Path) -> None:
         path = safetensors(tmp_path / "x.safetensors", tensors("F32", TOKENS))
         path.write_bytes(path.read_bytes()[:-40])
@@ -517,7 +718,7 @@ class TestSearch:
         result = run("search", URL, "notes", "csv", "-k", "1")
         rank, score, name, payload = result.stdout.rstrip("\n").split("\t")
         assert (rank, name, json.loads(payload)) == ("1", "csv", {"year": 2021})
-        assert float(score) == pytest.approx(1.0, abs=1e-6)
+        assert float(score) == data("search", URL, "notes", "csv", "-k", "1")["hits"][0]["score"], "all digits"
         assert "1 hit of 3 scored, exact" in result.stderr
 
     def test_filter_and_fields(self, filled: Kept) -> None:
@@ -525,7 +726,23 @@ class TestSearch:
         hits = data("search", URL, "notes", "json", "--filter", condition, "--field", "nothing")["hits"]
         assert [(hit["id"], hit["payload"]) for hit in hits] == [("csv", {})]
 
-    @pytest.mark.parametrize("text", ["{", '{"field": "year"}', "[]", "year > 2000"])
+    def test_a_field_that_nobody_has(self, filled: Kept) -> None:
+        """A misspelt name gave empty payloads without a word."""
+        result = run("search", URL, "notes", "json", "--field", "yaer", "--field", "year")
+        assert "Warning: no hit has a field 'yaer'. Did you mean 'year'?" in result.stderr
+        line = '{"id": "x", "text": "odd", "payload": {"undeclared": 1}}'
+        run("push", URL, "notes", "-", stdin=line)
+        for known in ("year", "undeclared"):
+            assert "Warning" not in run("search", URL, "notes", "odd", "-k", "1", "--field", known).stderr
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("{", '{"field": "year"}', "[]", "year > 2000"),
+            "[" * 50_000,  # a RecursionError
+            '{"not": {"field": "year", "op": "==", "op": "!=", "value": 1}}',  # the last one counted
+        ],
+    )
     def test_filter_that_is_none(self, filled: Kept, text: str) -> None:
         result = run("search", URL, "notes", "json", "--filter", text)
         assert result.exit_code == 2
@@ -573,6 +790,21 @@ class TestShow:
         assert facts["documents"] == "3"
         assert facts["fields"] == "year:integer"
 
+    def test_folder_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """ "0 indexes" at a misspelt folder looks as if all data were gone."""
+        url = in_folder(monkeypatch, tmp_path / "mistyped")
+        result = run("show", url)
+        assert result.exit_code == 0
+        assert f"folder {tmp_path / 'mistyped'} does not exist yet" in result.stderr
+        assert data("show", url)["indexes"] == []
+        assert "not exist" not in run("show", in_folder(monkeypatch, tmp_path)).stderr
+
+
+def in_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
+    """A URL of a folder, at which the reference backend answers."""
+    monkeypatch.setattr(registry, "connect", lambda url, settings: Kept())
+    return f"memory://{folder}"
+
 
 class Lying(Kept):
     def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
@@ -589,7 +821,6 @@ class TestVerify:
             '{"text": "json"}\n' + json.dumps({"vectors": HashingEncoder().encode_queries(["x"])[0].tolist()})
         )
         report = data("verify", URL, "notes", "--queries", str(queries))
-        assert report["ok"] is True
         assert report["queries"] == 2
         result = run("verify", URL, "notes", "--sample", "2", "--seed", "7")
         assert result.exit_code == 0
@@ -600,7 +831,8 @@ class TestVerify:
         serve(monkeypatch, Lying())
         run("create", URL, "notes", "--encoder", "hashing")
         run("push", URL, "notes", str(notes))
-        assert data("verify", URL, "notes", code=3)["ok"] is False
+        assert data("verify", URL, "notes", code=3)["documents"] == 3
+        assert failure("verify", URL, "notes", code=3)["kind"] == "VerificationFailed"
         result = run("verify", URL, "notes")
         assert "NOT verified" in result.stdout
         assert "VerificationFailed" in result.stderr
@@ -612,6 +844,15 @@ class TestVerify:
         result = run("verify", URL, "notes", "--queries", str(queries))
         assert result.exit_code == 1
         assert "q.jsonl:2" in result.stderr
+
+    def test_no_queries(self, filled: Kept, tmp_path: Path) -> None:
+        """An empty file was "verified", with not one question asked."""
+        queries = tmp_path / "q.jsonl"
+        queries.write_text("\n  \n")
+        result = run("verify", URL, "notes", "--queries", str(queries))
+        assert result.exit_code == 2
+        assert result.stdout == ""
+        assert f"{queries} holds no queries" in result.stderr
 
     def test_encoder_without_queries(self, filled: Kept) -> None:
         assert run("verify", URL, "notes", "--encoder", "hashing").exit_code == 2
@@ -653,8 +894,19 @@ class TestDrop:
         assert result.stdout == ""
         assert filled.list_indexes() == left
 
+    def test_damaged(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What cannot be counted could not be dropped either, which `doctor` advises."""
+        monkeypatch.setattr(Kept, "count", broken)
+        assert data("drop", URL, "notes", "--yes")["count"] is None
+        assert filled.list_indexes() == []
+
     def test_missing(self, server: Kept) -> None:
         assert run("drop", URL, "notes", "--yes").exit_code == 1
+
+
+def broken(*_: Any, **__: Any) -> Any:
+    message = "disk on fire."
+    raise errors.UnexpectedResponse(message)
 
 
 class BrokenPoint:
@@ -712,10 +964,9 @@ class Sick(Kept):
 class TestDoctor:
     def test_healthy(self, filled: Kept) -> None:
         findings = data("doctor", "memory://")
-        assert findings["ok"] is True
         assert {"python", "lateint", "numpy"} <= set(findings["versions"])
         assert set(findings) == {
-            *("ok", "versions", "location", "reachable", "engine", "version", "indexes", "problems"),
+            *("versions", "location", "reachable", "engine", "version", "indexes", "problems"),
         }
         assert "Nothing is wrong." in run("doctor", "memory://").stderr
 
@@ -739,6 +990,24 @@ class TestDoctor:
             {"problem": "index 'ill' has no multi-vector.", "remedy": "Create another one."}
         ]
         assert "cannot be used" in run("doctor", "memory://").stdout
+
+    def test_damage_that_shows_on_reading(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Describing and counting works on an index whose vectors are gone; "nothing is wrong" was said of it."""
+        monkeypatch.setattr(registry, "connect", lambda url, settings: filled)
+        assert data("doctor", "memory://")["problems"] == []
+        monkeypatch.setattr(Kept, "scan", broken)
+        findings = data("doctor", "memory://", code=1)
+        assert findings["indexes"][0]["count"] == 3
+        (problem,) = findings["problems"]
+        assert problem["problem"] == "index 'notes': disk on fire."
+        assert problem["remedy"].startswith("If its data are damaged, restore them")
+
+    def test_folder_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """ "Nothing is wrong", it said of a misspelt folder."""
+        (problem,) = data("doctor", in_folder(monkeypatch, tmp_path / "mistyped"), code=1)["problems"]
+        assert problem["problem"] == f"folder {tmp_path / 'mistyped'} does not exist."
+        assert problem["remedy"]
+        assert data("doctor", in_folder(monkeypatch, tmp_path))["problems"] == []
 
 
 class TestDemo:
@@ -770,6 +1039,7 @@ class TestDemo:
         run("demo", "--url", URL)
         result = run("demo", "--url", URL)
         assert result.exit_code == 1
+        assert failure("demo", "--url", URL)["kind"] == "IndexExists"
         assert f"lateint drop {URL} stdlib" in result.stderr
 
     def test_without_an_embedded_engine(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -818,11 +1088,12 @@ class TestOutput:
 
 
 def python(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "PYTHONIOENCODING": encoding,
-        "PYTHONUTF8": "0",
-    }
+    settings = environment() | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, encoding="utf-8", check=False
+        [sys.executable, *arguments], env=settings, capture_output=True, encoding="utf-8", check=False
     )
+
+
+def environment() -> dict[str, str]:
+    """One in which another Python finds what this one does."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
