@@ -4,7 +4,8 @@ Four things to know of it:
 
 - It holds the interpreter lock during a call: threads gain nothing, and an event loop stands still while it searches or
   writes. Many queries are therefore sent a few at a time.
-- It lets in one client per index at a time, across processes; describing and listing indexes work regardless.
+- It lets in one client per index at a time, across processes; describing and listing indexes work regardless. A forked
+  child has to connect anew.
 - Its log alone survives the death of the process, not of the machine. Every change therefore ends with a flush, which
   on a slow disk takes longer than the rest: large batches pay.
 - It reclaims the space of deleted documents only when told. `close` tells it, if there is room to do so.
@@ -14,12 +15,15 @@ Four things to know of it:
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import qdrant_edge as edge
 
@@ -33,11 +37,14 @@ from lateint.spec import IndexSpec
 from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, WriteFailure
 from lateint_qdrant import edge_wire as wire
 from lateint_qdrant import guard, schema, translate
-from lateint_qdrant.edge_folder import Folder
+from lateint_qdrant.edge_folder import Folder, Lock
 from lateint_qdrant.errors import translated
 
 _QUERIES_AT_ONCE = 8
 """Queries that share one pass over the vectors, which saves up to a tenth, before other threads get a turn."""
+
+_PER_DELETION = 8
+"""Bytes of payload that a deletion counts for (measured: 55 bytes of disk)."""
 
 
 def connect(url: EngineURL, settings: Settings) -> EdgeBackend:  # noqa: ARG001 - none of them concern a folder
@@ -52,6 +59,19 @@ def connect(url: EngineURL, settings: Settings) -> EdgeBackend:  # noqa: ARG001 
     return EdgeBackend(folder)
 
 
+class _Opened(NamedTuple):
+    """An open index."""
+
+    shard: edge.EdgeShard
+    lock: Lock
+
+    def close(self) -> None:
+        try:
+            self.shard.close()
+        finally:
+            self.lock.close()
+
+
 class EdgeBackend(Backend):
     """Indexes of the in-process engine in one folder; see `lateint.engine.backend.Backend` for what each verb means."""
 
@@ -60,9 +80,11 @@ class EdgeBackend(Backend):
     def __init__(self, folder: Path) -> None:
         self.location = str(folder)
         self._folder = Folder(folder)
-        self._shards: dict[str, edge.EdgeShard] = {}
+        self._open: dict[str, _Opened] = {}
         self._lock = threading.RLock()
         self._closed = False
+        self._forked = False
+        _BACKENDS.add(self)
 
     def server_info(self) -> ServerInfo:
         return ServerInfo(engine=schema.ENGINE, version=metadata.version("qdrant-edge-py"), location=self.location)
@@ -73,8 +95,9 @@ class EdgeBackend(Backend):
     def create_index(self, spec: IndexSpec) -> IndexInfo:
         config = wire.config(schema.layout(spec))
         with self._verb("create_index", spec.name):
-            self._folder.require_space(0)
+            self._folder.require_space(fields=_indexed(spec))
             with self._folder.creating(spec) as path:
+                self._forget(spec.name)  # one that somebody has removed underneath
                 shard = edge.EdgeShard.create(str(path), config)
                 try:
                     _add_payload_indexes(shard, spec)
@@ -96,7 +119,8 @@ class EdgeBackend(Backend):
             return self._folder.names()
 
     def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
-        with self._shard("update_index", index, size=0) as shard:
+        with self._shard("update_index", index) as shard:
+            self._folder.require_space(fields=_indexed(spec) - _indexed(index.spec))
             _add_payload_indexes(shard, spec)
             self._folder.write(spec)
         return _info(spec)
@@ -104,34 +128,39 @@ class EdgeBackend(Backend):
     def drop_index(self, name: str) -> None:
         with self._verb("drop_index", name):
             self._folder.require(name)
-            self._take(name)
+            self._forget(name)
             self._folder.drop(name)
-            self._folder.sweep(name)
 
     def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
         for document in documents:
             guard.check(document.vectors, index.spec, document=document.id)
-        operation = wire.upsert(documents, index.spec)
-        size = sum(document.vectors.nbytes for document in documents)
-        with self._shard("write", index, size=size) as shard:
+        operation, payload = wire.upsert(documents, index.spec)
+        vectors = sum(document.vectors.nbytes for document in documents)
+        with self._shard("write", index) as shard:
+            self._folder.require_space(vectors=vectors, payload=payload)
             shard.update(operation)
             shard.flush()
         return ()
 
     def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
         missing = {schema.point_id(document): document for document in ids}
-        with self._shard("update_payload", index, size=0) as shard:
+        updated = {}
+        with self._shard("update_payload", index) as shard:
             for record in shard.retrieve(list(missing), True, False):  # noqa: FBT003 - the engine's own signature
                 document, payload = translate.restored(record.payload, index.spec.fields)
-                stored = translate.stored(document, {**payload, **changes}, index.spec.fields)
-                shard.update(edge.UpdateOperation.overwrite_payload([record.id], stored))
+                updated[record.id] = translate.stored(document, {**payload, **changes}, index.spec.fields)
                 missing.pop(schema.point_id(document))
+            self._folder.require_space(payload=sum(map(wire.size, updated.values())))
+            for point, stored in updated.items():
+                shard.update(edge.UpdateOperation.overwrite_payload([point], stored))
             shard.flush()
         return tuple(WriteFailure(document, "no document has this id.") for document in missing.values())
 
     def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
         operation = wire.delete(target, index.spec)
-        with self._shard("delete", index, size=0) as shard:
+        with self._shard("delete", index) as shard:
+            points = shard.info().points_count if isinstance(target, Filter) else len(target)
+            self._folder.require_space(payload=points * _PER_DELETION)
             shard.update(operation)
             shard.flush()
 
@@ -178,50 +207,81 @@ class EdgeBackend(Backend):
     def close(self) -> None:
         with self._lock, ExitStack() as stack:
             self._closed = True
-            while self._shards:
-                stack.callback(self._shut, *self._shards.popitem())
+            for name in list(self._open):
+                stack.callback(self._shut, name)
 
     @contextmanager
     def _verb(self, operation: str, index: str | None = None) -> Iterator[None]:
         """One verb at a time: the engine would hold the interpreter lock anyway."""
         with self._lock, translated(operation, index):
+            if self._forked:
+                raise errors.ConnectionFailed(
+                    "this client had an index open when the process forked; the engine cannot be shared.",
+                    hint="Connect again in this process.",
+                    retryable=False,
+                )
             if self._closed:
                 raise errors.ConnectionFailed("this client has been closed.", hint="Connect again.", retryable=False)
             yield
 
     @contextmanager
-    def _shard(self, operation: str, index: IndexInfo, *, size: int | None = None) -> Iterator[edge.EdgeShard]:
-        """The shard of an index, opened at its first use; `size` is how many bytes are to be written."""
+    def _shard(self, operation: str, index: IndexInfo) -> Iterator[edge.EdgeShard]:
+        """The shard of an index, opened at its first use and whenever its folder has been replaced."""
         with self._verb(operation, index.name):
-            if size is not None:
-                self._folder.require_space(size)
-            yield self._opened(index.name)
+            if not self._holds(index.name):
+                self._forget(index.name)
+                self._open[index.name] = self._opened(index)
+            yield self._open[index.name].shard
 
-    def _opened(self, name: str) -> edge.EdgeShard:
-        if name not in self._shards:
-            self._folder.require(name)
-            self._shards[name] = edge.EdgeShard.load(str(self._folder.shard(name)))
-        return self._shards[name]
+    def _opened(self, index: IndexInfo) -> _Opened:
+        with ExitStack() as undo:
+            lock = self._folder.lock(index.name)
+            undo.callback(lock.close)
+            self._folder.require_space(fields=_indexed(index.spec), log=True)
+            opened = _Opened(edge.EdgeShard.load(str(self._folder.shard(index.name))), lock)
+            undo.pop_all()
+        return opened
 
-    def _take(self, name: str) -> None:
-        """Close a shard for good, after making sure that no other client has it."""
-        try:
-            with translated("drop_index", name):
-                self._opened(name)
-        except errors.ConnectionFailed:
-            raise
-        except errors.BackendError:  # damaged: dropping it is the way out
-            return
-        self._shards.pop(name).close()
+    def _holds(self, name: str) -> bool:
+        return name in self._open and self._open[name].lock.holds()
 
-    def _shut(self, name: str, shard: edge.EdgeShard) -> None:
-        with translated("close", name):
-            try:
+    def _forget(self, name: str) -> None:
+        """Close an index that is gone or going: nothing that goes wrong matters any more."""
+        with suppress(errors.BackendError), translated("close", name):
+            if name in self._open:
+                self._open.pop(name).close()
+
+    def _shut(self, name: str) -> None:
+        if self._holds(name):
+            with translated("close", name), closing(self._open.pop(name)) as opened:
                 if self._folder.has_space_to_rewrite(name):
-                    shard.optimize()
-                shard.flush()
-            finally:
-                shard.close()
+                    opened.shard.optimize()
+                opened.shard.flush()
+        self._forget(name)
+
+    def _disinherit(self) -> None:
+        """In a forked child, leave to its parent what is open.
+
+        The engine flushes shards that are forgotten, over what the parent has written since: keep them.
+        """
+        self._lock = threading.RLock()  # a thread that is no more may have held it
+        opened, self._open, self._forked = self._open, {}, self._forked or bool(self._open)
+        for name, (shard, _lock) in opened.items():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(shard))
+            with suppress(OSError):  # its folder is gone
+                self._folder.disown(name)
+
+
+_BACKENDS: WeakSet[EdgeBackend] = WeakSet()
+
+
+def _disinherit() -> None:
+    for backend in list(_BACKENDS):
+        backend._disinherit()  # noqa: SLF001 - its own module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disinherit)
 
 
 def _info(spec: IndexSpec) -> IndexInfo:
@@ -234,3 +294,7 @@ def _add_payload_indexes(shard: edge.EdgeShard, spec: IndexSpec) -> None:
         if name not in known:
             shard.update(wire.create_payload_index(name, kind))
     shard.flush()
+
+
+def _indexed(spec: IndexSpec) -> int:
+    return len(schema.payload_indexes(spec.fields))

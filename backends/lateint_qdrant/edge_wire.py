@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +35,9 @@ _INDEX = {
 }
 _EXACT = edge.SearchParams(exact=True)
 
+_PER_POINT = 64
+"""Bytes that a point takes beside its payload and vectors."""
+
 
 def config(layout: Layout) -> edge.EdgeConfig:
     """Configuration of a new shard: no HNSW graph, no copy of vectors for one, every update logged first."""
@@ -58,17 +63,19 @@ def create_payload_index(name: str, kind: PayloadIndex) -> edge.UpdateOperation:
     return edge.UpdateOperation.create_field_index(name, _INDEX[kind])
 
 
-def upsert(documents: Sequence[Document], spec: IndexSpec) -> edge.UpdateOperation:
-    """Write documents whole."""
+def upsert(documents: Sequence[Document], spec: IndexSpec) -> tuple[edge.UpdateOperation, int]:
+    """Write documents whole; and how many bytes their payload is."""
+    payloads = [translate.stored(document.id, dict(document.payload), spec.fields) for document in documents]
     points = [
-        edge.Point(
-            point_id(document.id),
-            {VECTOR: rows(document.vectors)},
-            translate.stored(document.id, dict(document.payload), spec.fields),
-        )
-        for document in documents
+        edge.Point(point_id(document.id), {VECTOR: rows(document.vectors)}, payload)
+        for document, payload in zip(documents, payloads, strict=True)
     ]
-    return edge.UpdateOperation.upsert_points(points)
+    return edge.UpdateOperation.upsert_points(points), sum(map(size, payloads))
+
+
+def size(payload: Mapping[str, Any]) -> int:
+    """About how many bytes the payload of a point is."""
+    return len(json.dumps(payload)) + _PER_POINT
 
 
 def delete(target: Sequence[str] | Filter, spec: IndexSpec) -> edge.UpdateOperation:
@@ -93,13 +100,22 @@ def query(request: SearchRequest, spec: IndexSpec) -> edge.QueryRequest:
 def document(record: edge.Record, spec: IndexSpec) -> Document:
     """The document that a point holds."""
     identifier, payload = translate.restored(record.payload, spec.fields)
-    return Document(identifier, matrix(record.vector), payload, normalized=spec.normalize)
+    return Document(identifier, matrix(record.vector, identifier), payload, normalized=spec.normalize)
 
 
 def hit(point: edge.ScoredPoint, request: SearchRequest, spec: IndexSpec) -> Hit:
-    """The hit that a scored point is, with what the request asked for."""
+    """The hit that a scored point is, with what the request asked for.
+
+    Raises:
+        UnexpectedResponse: its score is no number.
+    """
     identifier, payload = translate.restored(point.payload, spec.fields)
-    return Hit(identifier, point.score, selected(payload, request.payload), matrix(point.vector))
+    if not math.isfinite(point.score):
+        raise errors.UnexpectedResponse(
+            f"document {identifier!r} has the score {point.score}.",
+            hint="Its rows or those of the query are too long for float32: scale them down, or normalise them.",
+        )
+    return Hit(identifier, point.score, selected(payload, request.payload), matrix(point.vector, identifier))
 
 
 def rows(vectors: MultiVector) -> list[Any]:
@@ -110,13 +126,21 @@ def rows(vectors: MultiVector) -> list[Any]:
     return [memoryview(row) for row in vectors]
 
 
-def matrix(vector: Any) -> MultiVector | None:  # noqa: ANN401 - a union of seven, of which lateint's indexes hold one
+def matrix(vector: Any, document: str) -> MultiVector | None:  # noqa: ANN401 - a union of seven, of which two occur
     """Rows as the engine returns them, as an array; None where they were not asked for.
 
     Packing row by row takes a third of the time that `np.array` does.
+
+    Raises:
+        UnexpectedResponse: the document has none.
     """
     if vector is None:
         return None
+    if VECTOR not in vector:
+        raise errors.UnexpectedResponse(
+            f"document {document!r} has lost its vectors; searches do not find it.",
+            hint="Write it again, or delete it.",
+        )
     values: list[list[float]] = vector[VECTOR]
     pack = struct.Struct(f"{len(values[0])}f").pack
     packed = bytearray().join([pack(*row) for row in values])
@@ -130,9 +154,12 @@ def point(cursor: str) -> UUID:
         InvalidInput: it names none.
     """
     try:
-        return UUID(cursor)
-    except ValueError as error:
-        raise errors.InvalidInput(f"cursor {cursor!r} is none of this engine.", hint="Start the scan anew.") from error
+        named = UUID(cursor)
+    except (ValueError, TypeError, AttributeError):
+        named = None
+    if named is None or str(named) != cursor:  # UUID takes braces, digits of any script and the like
+        raise errors.InvalidInput(f"cursor {cursor!r:.60} is none of this engine.", hint="Start the scan anew.")
+    return named
 
 
 def condition(wanted: Filter | None, spec: IndexSpec) -> edge.Filter | None:

@@ -18,7 +18,7 @@ class Rule:
     """What a text of the engine, or of the operating system below it, means.
 
     Attributes:
-        text: part of the text.
+        text: part of the exception as `repr` shows it.
         raises: the error it becomes.
         message: what was wrong; empty for the engine's own words.
         hint: what to do.
@@ -32,22 +32,25 @@ class Rule:
     retryable: bool = False
 
 
+_IN_USE = "another process, or another client in this one, has this index open; the engine lets in one."
 _FREE = "Free space on the disk that holds the folder, then open the index again."
 _RESTORE = "Its files are missing or damaged: restore its folder from a copy, or drop the index and write it anew."
+_CLOSE = "Close that client first."
 _MODE = "Make the folder readable and writable for this user."
 
 _TABLE = (
-    Rule(
-        text="WouldBlock",
-        raises=errors.ConnectionFailed,
-        message="another process, or another client in this one, has this index open; the engine lets in one.",
-        hint="Close that client first.",
-    ),
+    Rule(text="BlockingIOError", raises=errors.ConnectionFailed, message=_IN_USE, hint=_CLOSE),  # lateint's own lock
+    Rule(text="WouldBlock", raises=errors.ConnectionFailed, message=_IN_USE, hint=_CLOSE),  # the engine's
     Rule(text="No space left", raises=errors.StorageFull, hint=_FREE),
     Rule(text="StorageFull", raises=errors.StorageFull, hint=_FREE),
     Rule(text="quota exceeded", raises=errors.StorageFull, hint=_FREE),
     Rule(text="Permission denied", raises=errors.PermissionDenied, hint=_MODE),
-    Rule(text="Read-only file system", raises=errors.PermissionDenied, hint=_MODE),
+    Rule(
+        text="Read-only file system",
+        raises=errors.PermissionDenied,
+        message="the file system is read-only, and the engine must write even to search.",
+        hint="Copy the folder to a disk that can be written to.",
+    ),
     Rule(
         text="Shard is not initialized",
         raises=errors.ConnectionFailed,
@@ -56,6 +59,7 @@ _TABLE = (
     ),
     Rule(text="cannot load edge shard", raises=errors.SchemaMismatch, hint=_RESTORE),
     Rule(text="no segments were loaded", raises=errors.SchemaMismatch, hint=_RESTORE),
+    Rule(text="FileNotFoundError", raises=errors.SchemaMismatch, hint=_RESTORE),
 )
 _OTHERWISE = Rule(text="", raises=errors.UnexpectedResponse)
 _PANIC = Rule(
@@ -84,7 +88,7 @@ def translated(operation: str, index: str | None = None) -> Iterator[None]:
             error.backend, error.operation, error.index = EDGE, operation, index
         raise
     except Exception as error:
-        rule = next((rule for rule in _TABLE if rule.text in str(error)), _OTHERWISE)
+        rule = next((rule for rule in _TABLE if rule.text in repr(error)), _OTHERWISE)
         raise _raised(rule, error, operation, index) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # a class that the engine does not export

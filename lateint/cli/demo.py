@@ -151,8 +151,8 @@ def _verdict(report: lateint.VerificationReport, *, seconds: float) -> str:
     if not report.ok:
         return f"\nNot verified:\n{report.to_markdown()}"
     return (
-        f"\nVerified in {seconds:.1f} s. As the reference says: {amount(report.scores_compared, 'score')}. "
-        f"As given: {amount(report.documents, 'document')}."
+        f"\nVerified in {seconds:.1f} s: {amount(report.scores_compared, 'score')} as the reference says, "
+        f"{amount(report.documents, 'document')} as given."
     )
 
 

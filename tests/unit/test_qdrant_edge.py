@@ -194,6 +194,11 @@ class TestErrors:
             (OSError(28, "No space left on device"), errors.StorageFull, "Free space"),
             (Exception("IO Error: No space left on device (os error 28)"), errors.StorageFull, "Free space"),
             (PermissionError(13, "Permission denied"), errors.PermissionDenied, "writable"),
+            (
+                Exception("Failed to open mmap payload storage: Read-only file system (os error 30)"),
+                errors.PermissionDenied,
+                "read-only, and the engine must write even to search. Copy the folder",
+            ),
             (Exception("something new: " + "x" * 1000), errors.UnexpectedResponse, "something new"),
             (
                 type("PanicException", (BaseException,), {})("index out of bounds"),

@@ -275,6 +275,7 @@ class TestFolder:
             json.dumps({**good, "version": 99}),
             json.dumps({**good, "dim": 0}),
             "\x00",
+            "[" * 100_000,
         ):
             file.write_text(text)
             with pytest.raises(errors.SchemaMismatch, match=r"lateint\.json") as caught:
@@ -313,6 +314,7 @@ class TestFolder:
 
     def test_full_disk(self, backend: EdgeBackend, index: IndexInfo, monkeypatch: pytest.MonkeyPatch) -> None:
         """The engine writes through memory maps: on a full disk it would kill the process instead of raising."""
+        assert backend.count(index, None) == 0
         usage = shutil.disk_usage("/")._replace(free=40 * 2**20)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
         backend.write(index, [Document("a", ROW)])
