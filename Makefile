@@ -9,7 +9,7 @@ demo: $(VENV)/.installed  ## index and search real text on the embedded engine, 
 	$(BIN)/lateint demo
 
 test: $(VENV)/.installed  ## all tests; those that need a server that cannot be found skip with a reason
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: $(VENV)/.installed  ## lint, types, import direction
 	$(BIN)/ruff check

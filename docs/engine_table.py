@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 from pathlib import Path
@@ -15,16 +16,26 @@ END = "<!-- engines: end -->"
 
 
 def table() -> str:
-    """One row per form of an engine that can be opened here without a server."""
+    """One row per form of an engine; a server is not asked, but taken at its adapter's word."""
     rows = ["| URL | what it is | formats | largest multi-vector | exact | filters | data |", "|---" * 7 + "|"]
     with tempfile.TemporaryDirectory() as folder:
         for scheme in registry.entry_points():
             for name, variant in registry.plugin(scheme).variants.items():
+                if variant.declares:
+                    rows.append(row(variant, declared(variant)))
+                    continue
                 full = f"{scheme}+{name}" if name else scheme
                 place = f"{Path(folder).as_posix()}/{full}" if urls.parse(variant.example).folder else ""
                 with lateint.connect(f"{full}://{place}") as client:
                     rows.append(row(variant, client.capabilities()))
     return "\n".join(rows)
+
+
+def declared(variant: registry.Variant) -> lateint.Capabilities:
+    """What the adapter says of a current server."""
+    module, _, name = variant.declares.partition(":")
+    found: lateint.Capabilities = getattr(importlib.import_module(module), name)
+    return found
 
 
 def row(variant: registry.Variant, can: lateint.Capabilities) -> str:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def aconnect(
-    url: str,
+    target: str | object,
     *,
     api_key: str | None = None,
     timeout_s: float = 60.0,
@@ -30,7 +30,7 @@ async def aconnect(
 ) -> AsyncClient:
     """As `lateint.connect`, for asyncio."""
     settings = registry.Settings(timeout_s=checked_timeout(timeout_s), api_key=api_key)
-    return AsyncClient(await registry.aconnect(url, settings), read_only=read_only, retry=retry or RetryPolicy())
+    return AsyncClient(await registry.aconnect(target, settings), read_only=read_only, retry=retry or RetryPolicy())
 
 
 class AsyncClient:

@@ -24,17 +24,18 @@ ADOPTED = "lateint did not create it and it was opened without write=True"
 
 
 def connect(
-    url: str,
+    target: str | object,
     *,
     api_key: str | None = None,
     timeout_s: float = 60.0,
     read_only: bool = False,
     retry: RetryPolicy | None = None,
 ) -> Client:
-    """Open the engine that a URL names.
+    """Open the engine that a URL names, or use a client of it.
 
     Args:
-        url: `engine[+variant]://host[:port][?option=value]` or `engine[+variant]:///folder`; never with a key in it.
+        target: `engine[+variant]://host[:port][?option=value]` or `engine[+variant]:///folder`, never with a key in it;
+            or a client of the engine that exists already, which is used and never closed.
         api_key: a key, where the engine takes one.
         timeout_s: seconds for one call.
         read_only: refuse every verb that writes, before anything is sent.
@@ -46,11 +47,12 @@ def connect(
     Raises:
         InvalidURL: the URL or an option in it is wrong.
         UnknownBackend: no installed plugin answers to its scheme.
+        ConfigurationError: an object that is no client which a plugin knows.
         MissingDependency: the engine's client is not installed.
         ConnectionFailed: nothing answers there.
     """
     settings = registry.Settings(timeout_s=checked_timeout(timeout_s), api_key=api_key)
-    return Client(registry.connect(url, settings), read_only=read_only, retry=retry or RetryPolicy())
+    return Client(registry.connect(target, settings), read_only=read_only, retry=retry or RetryPolicy())
 
 
 class Client:

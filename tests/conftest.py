@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
 from hypothesis import settings
+
+from tests.servers import discovery
+from tests.servers.discovery import QdrantServer
 
 # A loaded machine is slow, not wrong: no test fails on time.
 settings.register_profile("lateint", deadline=None)
 settings.load_profile("lateint")
+
+
+@pytest.fixture(scope="session")
+def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
+    """One Qdrant server for the whole run; tests make collections of their own in it and drop them."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(discovery.qdrant(tmp_path_factory.mktemp("qdrant")))
+        except discovery.ServerNotFound as reason:
+            if "qdrant" in discovery.required():
+                pytest.fail(f"{reason} LATEINT_REQUIRE_SERVERS asks for one.")
+            pytest.skip(str(reason))
+        yield server

@@ -93,7 +93,7 @@ class EdgeBackend(Backend):
         return schema.EDGE_CAPABILITIES
 
     def create_index(self, spec: IndexSpec) -> IndexInfo:
-        config = wire.config(schema.layout(spec))
+        config = wire.config(schema.layout(spec, schema.EDGE_CAPABILITIES, backend=schema.EDGE))
         with self._verb("create_index", spec.name):
             self._folder.require_space(fields=_indexed(spec))
             with self._folder.creating(spec) as path:

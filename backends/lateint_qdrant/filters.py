@@ -12,8 +12,9 @@ What Qdrant cannot say exactly goes through the words under `lateint_fields` (se
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, TypeAlias
 
 from lateint.engine.payload import WORDS_FIELD, boolean_word, iso
@@ -22,17 +23,41 @@ from lateint.spec import FieldType
 from lateint_qdrant.schema import point_id
 
 Json: TypeAlias = "dict[str, Any]"
+Leaf: TypeAlias = "Callable[[Filter], Json]"
 
 
 def lowered(condition: Filter, fields: Mapping[str, FieldType]) -> Json:
-    """A filter in Qdrant's REST form.
+    """A filter in Qdrant's REST form, over points that lateint wrote.
 
     Args:
         condition: bound to `fields`.
         fields: declared fields and their types.
     """
-    found = _condition(condition, fields)
+    return joined(condition, partial(_leaf, fields=fields))
+
+
+def joined(condition: Filter, leaf: Leaf) -> Json:
+    """The same tree in Qdrant's REST form.
+
+    Args:
+        condition: bound.
+        leaf: lowers what is neither `&`, `|` nor `~`.
+    """
+    found = _joined(condition, leaf)
     return found if found.keys() & {"must", "should", "must_not"} else {"must": [found]}
+
+
+def keys(condition: Json) -> Iterator[str]:
+    """Payload keys that a lowered filter reads."""
+    match condition:
+        case {"key": str(key)} | {"is_empty": {"key": str(key)}}:
+            yield key
+        case {"has_id": _}:
+            return
+        case _:
+            for parts in condition.values():
+                for part in parts:
+                    yield from keys(part)
 
 
 def float_word(name: str, value: float) -> str:
@@ -40,16 +65,27 @@ def float_word(name: str, value: float) -> str:
     return f"{name}={float(value) + 0.0!r}"
 
 
-_NOTHING: Json = {"has_id": []}
+NOTHING: Json = {"has_id": []}
 """Holds for no document. Not an empty `should`, which holds for all."""
 
-_DRIFT = 16
+DRIFT = 16
 """Units in the last place that a stored float may be off: 2 at first, more after many rewrites of its segment."""
 
-_RANGE = {Operator.LESS: "lt", Operator.LESS_EQUAL: "lte", Operator.GREATER: "gt", Operator.GREATER_EQUAL: "gte"}
+RANGE = {Operator.LESS: "lt", Operator.LESS_EQUAL: "lte", Operator.GREATER: "gt", Operator.GREATER_EQUAL: "gte"}
 
 
-def _condition(condition: Filter, fields: Mapping[str, FieldType]) -> Json:
+def _joined(condition: Filter, leaf: Leaf) -> Json:
+    match condition:
+        case And(parts):
+            return {"must": [_joined(part, leaf) for part in parts]}
+        case Or(parts):
+            return any_of([_joined(part, leaf) for part in parts])
+        case Not(part):
+            return {"must_not": [_joined(part, leaf)]}
+    return leaf(condition)
+
+
+def _leaf(condition: Filter, *, fields: Mapping[str, FieldType]) -> Json:
     match condition:
         case Comparison(name, Operator.EQUAL, value):
             return _equal(name, [value], fields[name].element)
@@ -61,12 +97,6 @@ def _condition(condition: Filter, fields: Mapping[str, FieldType]) -> Json:
             return _has_word([name])
         case Ids(ids):
             return {"has_id": [str(point_id(document)) for document in ids]}
-        case And(parts):
-            return {"must": [_condition(part, fields) for part in parts]}
-        case Or(parts):
-            return _any([_condition(part, fields) for part in parts])
-        case Not(part):
-            return {"must_not": [_condition(part, fields)]}
     raise TypeError(condition)
 
 
@@ -77,59 +107,62 @@ def _equal(name: str, values: Sequence[Any], kind: FieldType) -> Json:
         case FieldType.FLOAT:
             return _has_word([float_word(name, value) for value in values])
         case FieldType.DATETIME:
-            return _any([_within(name, gte=_instant(value), lte=_instant(value)) for value in values])
-    return _match(name, values)
+            return any_of([within(name, gte=instant(value), lte=instant(value)) for value in values])
+    return matching(name, values)
 
 
 def _ordered(name: str, operator: Operator, value: Scalar) -> Json:
     if isinstance(value, datetime):
-        return _within(name, **{_RANGE[operator]: _instant(value)})
+        return within(name, **{RANGE[operator]: instant(value)})
     if isinstance(value, float):
         return _ordered_float(name, operator, value)
-    return _within(name, **{_RANGE[operator]: value})
+    return within(name, **{RANGE[operator]: value})
 
 
 def _ordered_float(name: str, operator: Operator, bound: float) -> Json:
     """Safely beyond the bound by the stored number, or one of the floats up to there by its word."""
     less = operator in {Operator.LESS, Operator.LESS_EQUAL}
     steps = [bound]
-    for _ in range(2 * _DRIFT + 1):
+    for _ in range(2 * DRIFT + 1):
         steps.append(math.nextafter(steps[-1], -math.inf if less else math.inf))
-    far = steps[_DRIFT + 1]
+    far = steps[DRIFT + 1]
     between = steps[0 if operator in {Operator.LESS_EQUAL, Operator.GREATER_EQUAL} else 1 : -1]
     words = [float_word(name, step) for step in dict.fromkeys(between) if math.isfinite(step)]
-    beyond = [_within(name, **{"lte" if less else "gte": far})] if math.isfinite(far) else []
-    return _any([*beyond, _has_word(words)])
+    beyond = [within(name, **{"lte" if less else "gte": far})] if math.isfinite(far) else []
+    return any_of([*beyond, _has_word(words)])
 
 
-def _within(name: str, **bounds: Scalar) -> Json:
+def within(name: str, **bounds: Scalar) -> Json:
+    """The field is within bounds, named as in `RANGE`."""
     return {"key": name, "range": bounds}
 
 
-def _match(name: str, values: Sequence[Scalar]) -> Json:
+def matching(name: str, values: Sequence[Scalar]) -> Json:
+    """The field is one of the values."""
     match values:
         case []:
-            return _NOTHING
+            return NOTHING
         case [value]:
             return {"key": name, "match": {"value": value}}
     return {"key": name, "match": {"any": list(values)}}
 
 
 def _has_word(words: Sequence[str]) -> Json:
-    return _match(WORDS_FIELD, words)
+    return matching(WORDS_FIELD, words)
 
 
-def _any(conditions: list[Json]) -> Json:
+def any_of(conditions: list[Json]) -> Json:
+    """At least one holds."""
     match conditions:
         case []:
-            return _NOTHING
+            return NOTHING
         case [condition]:
             return condition
     return {"should": conditions}
 
 
-def _instant(value: datetime) -> str:
-    """RFC 3339, which knows offsets in whole minutes only."""
+def instant(value: datetime) -> str:
+    """A datetime as RFC 3339, which knows offsets in whole minutes only."""
     offset = value.utcoffset() or timedelta()
     minute = timedelta(minutes=1)
     if not offset % minute:

@@ -18,13 +18,16 @@ _HALF_OVERFLOW = 65_520.0
 """The smallest magnitude that rounds to infinity in float16."""
 
 
-def check(vectors: MultiVector, spec: IndexSpec, *, document: str | None = None) -> None:
+def check(
+    vectors: MultiVector, spec: IndexSpec, *, document: str | None = None, max_values: int | None = MAX_VALUES
+) -> None:
     """Refuse what Qdrant could not keep, or score, as it is.
 
     Args:
         vectors: shape (tokens, dim).
         spec: the index they are for.
         document: id to name in errors; None for a query.
+        max_values: most values of one multi-vector; None for no limit.
 
     Raises:
         MalformedMultiVector: not a float32, two-dimensional, C-contiguous array.
@@ -47,10 +50,10 @@ def check(vectors: MultiVector, spec: IndexSpec, *, document: str | None = None)
         )
     if rows == 0:
         raise errors.EmptyMultiVector(f"{place}: no rows.", hint="It needs at least one.", document=document)
-    if vectors.size > MAX_VALUES:
+    if max_values is not None and vectors.size > max_values:
         raise errors.DocumentTooLarge(
-            f"{place}: {rows} rows of {dim} are {vectors.size:,} values, Qdrant takes {MAX_VALUES:,}.",
-            hint=f"Split it, or pool it to {MAX_VALUES // dim:,} rows at most.",
+            f"{place}: {rows} rows of {dim} are {vectors.size:,} values, Qdrant takes {max_values:,}.",
+            hint=f"Split it, or pool it to {max_values // dim:,} rows at most.",
             document=document,
         )
     limit = _HALF_OVERFLOW if spec.dtype is DType.FLOAT16 else np.inf

@@ -8,23 +8,39 @@ little, so every search scores every document that passes the filter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from lateint import errors
 from lateint.engine.capabilities import Accumulator, Capabilities, Feature
-from lateint.engine.payload import WORDS_FIELD
+from lateint.engine.payload import ID_FIELD, PAYLOAD_FIELD, WORDS_FIELD
 from lateint.spec import DType, FieldType, IndexSpec, suggestion
 
 ENGINE = "qdrant"
 EDGE = "qdrant+edge"
+MEMORY = "qdrant+memory"
 
 VECTOR = "lateint"
 """Name of the multi-vector. Always a named one: Qdrant takes an unnamed matrix of one row for a plain vector."""
 
+SPEC_KEY = "lateint"
+"""Key in a collection's metadata under which its spec is kept, as JSON text: the server would change floats."""
+
+_NOT_IN_NAMES = frozenset('<>:"/\\|?*')
+
+PROJECTED = frozenset({ID_FIELD, PAYLOAD_FIELD, WORDS_FIELD})
+"""Keys of a point's payload that lateint makes from the whole of it."""
+
 MAX_VALUES = 2**20 - 1
 """Qdrant's servers refuse larger multi-vectors; the in-process engine does not, but its data should fit a server."""
+
+REST_BATCH_BYTES = 4 * 2**20
+"""A float takes 4 bytes here and about 21 in JSON, and a server takes bodies of 32 MB."""
+
+MULTIVECTORS_SINCE = (1, 10)
+METADATA_SINCE = (1, 16)
+"""Servers from here on keep metadata with a collection, without which there is no place for the spec."""
 
 
 class Memory(StrEnum):
@@ -72,32 +88,71 @@ EDGE_CAPABILITIES = Capabilities(
 )
 """The engine as lateint runs it in-process."""
 
+GRPC_CAPABILITIES = replace(EDGE_CAPABILITIES, max_in_flight=4)
+"""A server reached over gRPC."""
+
+REST_CAPABILITIES = replace(GRPC_CAPABILITIES, max_batch_bytes=REST_BATCH_BYTES)
+"""A server reached over REST."""
+
+MEMORY_CAPABILITIES = replace(
+    EDGE_CAPABILITIES,
+    features=EDGE_CAPABILITIES.features - {Feature.PERSISTENT},
+    dtypes=frozenset({DType.FLOAT32}),
+    max_values=None,
+    max_in_flight=1,
+    rounds_queries=False,
+)
+"""The client's local mode, which keeps float32 whatever it is told, and knows no limits."""
+
+
+def check_collection(name: str) -> str:
+    """Return `name` if a collection can have it.
+
+    Raises:
+        InvalidInput: it is empty, too long, or has a character that servers refuse.
+    """
+    if name in {"", ".", ".."} or len(name) > 255 or any(letter in _NOT_IN_NAMES or letter < " " for letter in name):
+        raise errors.InvalidInput(
+            f"{name[:300]!r} is no name of a collection.", hint="`list_indexes()` says which there are."
+        )
+    return name
+
 
 def point_id(document: str) -> UUID:
     """Id of the point that holds a document: the UUIDv5 of its id, which other Qdrant tools derive in the same way."""
     return uuid5(NAMESPACE_URL, document)
 
 
-def layout(spec: IndexSpec) -> Layout:
+def dotted(version: tuple[int, ...]) -> str:
+    """A version as people write it."""
+    return ".".join(map(str, version))
+
+
+def layout(spec: IndexSpec, capabilities: Capabilities, *, backend: str) -> Layout:
     """Layout of a collection.
 
+    Args:
+        spec: the index.
+        capabilities: what can be created there.
+        backend: name to put into errors.
+
     Raises:
-        UnsupportedFeature: a storage format that Qdrant lacks.
+        UnsupportedFeature: a storage format that is lacking.
         InvalidInput: an engine option, or a value of one, that is not known.
     """
-    if spec.dtype not in EDGE_CAPABILITIES.dtypes:
+    if spec.dtype not in capabilities.dtypes:
         raise errors.UnsupportedFeature(
-            f"index {spec.name!r}: Qdrant does not store {spec.dtype.value}.",
-            backend=EDGE,
+            f"index {spec.name!r}: {backend} does not store {spec.dtype.value}.",
+            backend=backend,
             feature=f"dtype {spec.dtype.value}",
-            alternative="Use dtype='float32' or 'float16'.",
+            alternative=f"Use {' or '.join(sorted(dtype.value for dtype in capabilities.dtypes))}.",
         )
     options = spec.engine_options.get(ENGINE, {})
     for name in options:
-        if name not in EDGE_CAPABILITIES.engine_options:
+        if name not in capabilities.engine_options:
             raise errors.InvalidInput(
                 f"index {spec.name!r}: engine option {name!r} of {ENGINE} is not known.",
-                hint=suggestion(name, EDGE_CAPABILITIES.engine_options),
+                hint=suggestion(name, capabilities.engine_options),
             )
     return Layout(dim=spec.dim, dtype=spec.dtype, memory=_memory(options.get("memory", Memory.CACHED), spec.name))
 

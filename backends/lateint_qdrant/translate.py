@@ -68,10 +68,14 @@ def wanted(payload: bool | tuple[str, ...]) -> bool | list[str]:  # noqa: FBT001
     if payload is True:
         return True
     names = payload or ()
-    if any(quote in name for name in names for quote in '"\\'):  # no path can name these
+    return paths((*names, ID_FIELD, *([PAYLOAD_FIELD] if names else [])))
+
+
+def paths(names: tuple[str, ...]) -> bool | list[str]:
+    """Paths of top-level fields; True, for everything, where no path can name one of them."""
+    if any(quote in name for name in names for quote in '"\\'):
         return True
-    reserved = [ID_FIELD, PAYLOAD_FIELD] if names else [ID_FIELD]
-    return [f'"{name}"' for name in (*names, *reserved)]
+    return [f'"{name}"' for name in names]
 
 
 def _float_words(payload: Payload, fields: Mapping[str, FieldType]) -> Iterator[str]:

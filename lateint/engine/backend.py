@@ -9,7 +9,7 @@ one of `lateint.errors`, with the cause chained.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,7 @@ class IndexInfo:
         writable: writes keep everything that the index holds beside what lateint knows.
         not_carried: vectors and fields of it that lateint does not carry.
         warnings: what to know before trusting its scores.
+        check_id: raises InvalidInput for a document id that the index cannot keep; None where it keeps any.
         native: what the backend itself needs to address it (name of the vector and the like).
     """
 
@@ -53,6 +54,7 @@ class IndexInfo:
     writable: bool = True
     not_carried: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    check_id: Callable[[str], None] | None = None
     native: Mapping[str, Any] = field(default_factory=dict)
 
     @property

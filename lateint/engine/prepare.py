@@ -39,6 +39,8 @@ def prepared_document(document: object, index: IndexInfo) -> tuple[Document, int
             hint="Pass lateint.Document(id=…, vectors=…, payload={…}).",
         )
     name = check_id(document.id)
+    if index.check_id is not None:
+        index.check_id(name)
     if document.vectors is None:
         raise errors.EmptyMultiVector(
             f"document {name!r} has no vectors.",

@@ -54,6 +54,8 @@ class Variant:
         install: the requirement that brings them, such as `lateint[edge]`.
         options: URL options that it reads.
         api_key: whether a key can be used.
+        declares: `module:name` of the capabilities that a current server has, for the documentation; empty where an
+            engine can be opened without a server.
     """
 
     summary: str
@@ -64,6 +66,7 @@ class Variant:
     install: str = ""
     options: tuple[str, ...] = ()
     api_key: bool = False
+    declares: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,33 +76,45 @@ class Plugin:
     Attributes:
         scheme: its URL scheme, the same as the name of its entry point.
         variants: by the part of the scheme after `+`; the empty name is the plain scheme.
+        clients: classes of the engine's own client, by full name, that `connect` takes instead of a URL, each with
+            `module:function` of `(client, Settings) -> Backend`. The backend uses such a client and never closes it.
+        aclients: the same for asyncio.
     """
 
     scheme: str
     variants: Mapping[str, Variant]
+    clients: Mapping[str, str] = field(default_factory=dict)
+    aclients: Mapping[str, str] = field(default_factory=dict)
 
 
-def connect(url: str, settings: Settings) -> Backend:
-    """Open the backend that a URL names.
+def connect(target: object, settings: Settings) -> Backend:
+    """Open the backend that a URL names, or speak through a client that somebody else made.
 
     Raises:
+        ConfigurationError: an object of which no plugin knows.
         InvalidURL: the URL, or an option in it, is not right.
         UnknownBackend: no plugin answers to its scheme.
         DuplicatePlugin: more than one does.
         MissingDependency: the engine's client is not installed.
     """
-    parsed, variant = _resolve(url, settings)
+    if not isinstance(target, str):
+        borrowed: Backend = _lender(target, settings, "clients")(target, settings)
+        return borrowed
+    parsed, variant = _resolve(target, settings)
     backend: Backend = _load(variant.connect)(parsed, settings)
     return backend
 
 
-async def aconnect(url: str, settings: Settings) -> AsyncBackend:
+async def aconnect(target: object, settings: Settings) -> AsyncBackend:
     """As `connect`, for asyncio."""
     import asyncio  # noqa: PLC0415 - another fifth, for those who do not use it
 
     from lateint.engine.threaded import ThreadedBackend  # noqa: PLC0415
 
-    parsed, variant = _resolve(url, settings)
+    if not isinstance(target, str):
+        borrowed: AsyncBackend = await _lender(target, settings, "aclients")(target, settings)
+        return borrowed
+    parsed, variant = _resolve(target, settings)
     if not variant.aconnect:
         return ThreadedBackend(await asyncio.to_thread(_load(variant.connect), parsed, settings))
     backend: AsyncBackend = await _load(variant.aconnect)(parsed, settings)
@@ -164,6 +179,25 @@ def _resolve(url: str, settings: Settings) -> tuple[urls.EngineURL, Variant]:
             f"{parsed.scheme} needs {', '.join(absent)}.", hint=f'Install it: pip install "{variant.install}"'
         )
     return parsed, variant
+
+
+def _lender(client: object, settings: Settings, kind: str) -> Callable[..., Any]:
+    """What makes a backend of a client, without importing any; `kind` is the attribute of `Plugin` to look into."""
+    known: dict[str, str] = {}
+    for scheme, points in entry_points().items():
+        if len(points) == 1:
+            known.update(getattr(plugin(scheme), kind))
+    names = [f"{base.__module__}.{base.__qualname__}" for base in type(client).__mro__]
+    found = next((known[name] for name in names if name in known), None)
+    if found is None:
+        listed = ", ".join(sorted(known)) or "none"
+        raise errors.ConfigurationError(
+            f"a {names[0]} is neither a URL nor a client that this takes.",
+            hint=f"Pass a URL, such as memory://, or one of: {listed}; connect takes blocking ones, aconnect others.",
+        )
+    if settings.api_key is not None:
+        raise errors.ConfigurationError("a client has its own key.", hint="Leave api_key out.")
+    return _load(found)
 
 
 def _load(path: str) -> Callable[..., Any]:

@@ -118,6 +118,21 @@ def integer_option(url: EngineURL, *, name: str, default: int) -> int:
         raise errors.InvalidURL(f"{url.scheme} option {name}={text!r} is not a whole number.") from None
 
 
+def require_host(url: EngineURL) -> tuple[str, int | None]:
+    """Host and port of an engine that is a server.
+
+    Raises:
+        InvalidURL: there is no host, or there is a path.
+    """
+    if not url.host:
+        raise errors.InvalidURL(f"{url} names no host.", hint=f"Write {url.scheme}://host:port.")
+    if url.folder is not None:
+        raise errors.InvalidURL(
+            f"{url} has a path; {url.scheme} names a server.", hint="Name the index in open(…) or create_index(…)."
+        )
+    return url.host, url.port
+
+
 def require_folder(url: EngineURL) -> Path:
     """The folder of an engine that keeps its data in one.
 

@@ -1,0 +1,198 @@
+"""The shell for asyncio. `sync.py` is the same without `await`."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from qdrant_client import AsyncQdrantClient
+from qdrant_client.connection import get_async_channel
+
+from lateint import errors
+from lateint.engine.backend import AsyncBackend, Failures, IndexInfo
+from lateint.engine.capabilities import Capabilities
+from lateint.engine.registry import Settings
+from lateint.engine.url import EngineURL, require_nothing
+from lateint.filters import Filter
+from lateint.spec import IndexSpec
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo
+from lateint_qdrant import connection, schema
+from lateint_qdrant.calls import Ask, Call, Post, Steps
+from lateint_qdrant.connection import Endpoint, Reach, Session
+from lateint_qdrant.errors import translated
+
+T = TypeVar("T")
+
+
+async def connect(url: EngineURL, settings: Settings) -> AsyncQdrantBackend:
+    """Open the server that a URL names.
+
+    Raises:
+        InvalidURL: it does not name one.
+        ConfigurationError: a key would travel unencrypted to another machine.
+        ConnectionFailed: nothing answers there.
+    """
+    place = connection.endpoint(url, settings)
+    grpc = place.reach is Reach.GRPC or (place.reach is Reach.AUTO and await _answers_grpc(place))
+    client = _client(place, grpc=grpc, timeout_s=place.timeout_s)
+    try:
+        with translated("connect", backend=place.scheme, secret=place.api_key):
+            version = (await client.info()).version
+        session = connection.session(
+            backend=place.scheme,
+            location=place.location,
+            version=version,
+            timeout_s=place.timeout_s,
+            grpc=grpc,
+            secret=place.api_key,
+        )
+    except BaseException:
+        await client.close()
+        raise
+    return AsyncQdrantBackend(client, session, channel=get_async_channel(**place.channel_options()) if grpc else None)
+
+
+async def connect_memory(url: EngineURL, settings: Settings) -> AsyncQdrantBackend:
+    """A new, empty store in the client's local mode."""
+    require_nothing(url)
+    client = AsyncQdrantClient(":memory:")
+    session = connection.session(
+        backend=schema.MEMORY,
+        location=f"{schema.MEMORY}://",
+        version=(await client.info()).version,
+        timeout_s=settings.timeout_s,
+        local=True,
+    )
+    return AsyncQdrantBackend(client, session)
+
+
+async def borrow(client: AsyncQdrantClient, settings: Settings) -> AsyncQdrantBackend:
+    """Speak through a client that somebody else made, and will close."""
+    backend, location, grpc, local = connection.borrowed(client.init_options)
+    with translated("connect", backend=backend):
+        version = (await client.info()).version
+    session = connection.session(
+        backend=backend, location=location, version=version, timeout_s=settings.timeout_s, grpc=grpc, local=local
+    )
+    return AsyncQdrantBackend(client, session, owned=False)
+
+
+class AsyncQdrantBackend(AsyncBackend):
+    """Indexes of a server; see `lateint.engine.backend.AsyncBackend` for what each verb means."""
+
+    def __init__(self, client: AsyncQdrantClient, session: Session, *, channel: Any = None, owned: bool = True) -> None:  # noqa: ANN401
+        self.name = session.backend
+        self.location = session.location
+        self._client = client
+        self._session = session
+        self._verbs = session.verbs
+        self._channel = channel
+        self._owned = owned
+        self._one_update = asyncio.Lock()
+
+    async def server_info(self) -> ServerInfo:
+        version = await self._run("server_info", None, self._verbs.server_version())
+        return ServerInfo(engine=schema.ENGINE, version=version, location=self.location, details=self._session.details)
+
+    async def capabilities(self) -> Capabilities:
+        return self._verbs.capabilities
+
+    async def create_index(self, spec: IndexSpec) -> IndexInfo:
+        return await self._run("create_index", spec.name, self._verbs.create_index(spec))
+
+    async def describe_index(self, name: str, *, vector: str | None = None) -> IndexInfo:
+        return await self._run("describe_index", name, self._verbs.describe_index(name, vector))
+
+    async def list_indexes(self) -> list[str]:
+        return await self._run("list_indexes", None, self._verbs.list_indexes())
+
+    async def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
+        return await self._run("update_index", index.name, self._verbs.update_index(index, spec))
+
+    async def drop_index(self, name: str) -> None:
+        await self._run("drop_index", name, self._verbs.drop_index(name))
+
+    async def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
+        return await self._run("write", index.name, self._verbs.write(index, documents))
+
+    async def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
+        async with self._one_update:
+            return await self._run("update_payload", index.name, self._verbs.update_payload(index, ids, changes))
+
+    async def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
+        await self._run("delete", index.name, self._verbs.delete(index, target))
+
+    async def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> list[Document]:
+        return await self._run("get", index.name, self._verbs.get(index, ids, with_vectors=with_vectors))
+
+    async def count(self, index: IndexInfo, condition: Filter | None) -> int:
+        return await self._run("count", index.name, self._verbs.count(index, condition))
+
+    async def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
+        return await self._run("search", index.name, self._verbs.search(index, requests))
+
+    async def scan(
+        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+    ) -> Page:
+        steps = self._verbs.scan(index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors)
+        return await self._run("scan", index.name, steps)
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+        if self._owned:
+            await self._client.close()
+
+    async def _run(self, operation: str, index: str | None, steps: Steps[T]) -> T:
+        """Carry out a verb; it learns of errors in the words of lateint."""
+        with translated(operation, index, backend=self.name, secret=self._session.secret):
+            try:
+                call = next(steps)
+                while True:
+                    try:
+                        with translated(operation, index, backend=self.name, secret=self._session.secret):
+                            reply = call.read(await self._sent(call))
+                    except errors.LateintError as error:
+                        call = steps.throw(error)
+                    else:
+                        call = steps.send(reply)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+
+    async def _sent(self, call: Call) -> Any:  # noqa: ANN401
+        match call:
+            case Ask(method, arguments):
+                return await getattr(self._client, method)(**arguments)
+            case Post():
+                return await self._posted(call, call.timeout_s or self._session.timeout_s)
+
+    async def _posted(self, call: Post, timeout_s: float) -> Any:  # noqa: ANN401
+        if self._channel is None:  # the stub of a borrowed client takes a message, and serialises it once more
+            return await getattr(self._client.grpc_points, call.method)(
+                call.request.FromString(call.message), timeout=timeout_s
+            )
+        send = self._channel.unary_unary(f"/qdrant.Points/{call.method}", None, call.reply.FromString)
+        return await send(call.message, timeout=timeout_s)
+
+
+def _client(place: Endpoint, *, grpc: bool, timeout_s: float) -> AsyncQdrantClient:
+    with warnings.catch_warnings():  # of a key without TLS, which has been decided on
+        warnings.simplefilter("ignore", UserWarning)
+        return AsyncQdrantClient(**place.client_options(grpc=grpc, timeout_s=timeout_s))
+
+
+async def _answers_grpc(place: Endpoint) -> bool:
+    client = _client(place, grpc=True, timeout_s=place.probe_s)
+    try:
+        with translated("connect", backend=place.scheme, secret=place.api_key):
+            await client.info()
+    except (errors.AuthenticationFailed, errors.PermissionDenied):
+        return True
+    except errors.BackendError:
+        return False
+    finally:
+        await client.close()
+    return True

@@ -1,0 +1,309 @@
+"""What a collection is: one that lateint created, or one that it finds. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lateint import errors
+from lateint.engine.backend import IdMode, IndexInfo
+from lateint.engine.capabilities import Capabilities, Feature
+from lateint.spec import RESERVED_PREFIX, DType, FieldType, IndexSpec, check_fields, check_name
+from lateint_qdrant import schema
+from lateint_qdrant.keeping import check_native_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a collection is spoken to; `IndexInfo.native["access"]`.
+
+    Attributes:
+        vector: name of the multi-vector; empty for the unnamed one.
+        approximate: a search that is not exact takes a short cut.
+        ask_exact: the search parameter `exact` may be sent.
+        smaller_is_better: scores are distances.
+        score_warnings: what to know of every score.
+        short_cut_warnings: what to know of the scores of a search that takes the short cut.
+        filterable: payload keys that a filter may use; None for all.
+        deletable: the same for deleting by a filter.
+        max_points: most points of one upsert.
+        max_queries: most searches of one batch.
+        max_timeout_s: most seconds that a request may ask for.
+    """
+
+    vector: str
+    approximate: bool = False
+    ask_exact: bool = True
+    smaller_is_better: bool = False
+    score_warnings: tuple[str, ...] = ()
+    short_cut_warnings: tuple[str, ...] = ()
+    filterable: frozenset[str] | None = None
+    deletable: frozenset[str] | None = None
+    max_points: int | None = None
+    max_queries: int | None = None
+    max_timeout_s: int | None = None
+
+
+def access(index: IndexInfo) -> Access:
+    """How to speak to the collection of an index."""
+    found: Access = index.native["access"]
+    return found
+
+
+def created(spec: IndexSpec, capabilities: Capabilities) -> IndexInfo:
+    """An index that has just been made."""
+    return IndexInfo(
+        spec=spec,
+        capabilities=capabilities,
+        id_mode=IdMode.MAPPED,
+        native={"access": Access(vector=schema.VECTOR)},
+    )
+
+
+def metadata(spec: IndexSpec) -> dict[str, Any]:
+    """Metadata of the collection of an index."""
+    return {schema.SPEC_KEY: json.dumps(spec.to_dict(), sort_keys=True)}
+
+
+def described(name: str, collection: Any, capabilities: Capabilities, *, vector: str | None) -> IndexInfo:  # noqa: ANN401
+    """An index that exists.
+
+    Args:
+        name: what it was opened by: the collection's name, or an alias.
+        collection: what the server says of it, in the models of its client.
+        capabilities: what can be asked of a new index there.
+        vector: which multi-vector, where there are several.
+
+    Raises:
+        SchemaMismatch: it has no multi-vector, several and none was chosen, or is not what lateint created.
+        UnsupportedFeature: its vectors cannot be used.
+    """
+    kept = (collection.config.metadata or {}).get(schema.SPEC_KEY)
+    info = (
+        _found(name, collection, capabilities, vector)
+        if kept is None
+        else _kept(name, collection, capabilities, vector, kept)
+    )
+    return _strict(info, collection)
+
+
+def _kept(name: str, collection: Any, capabilities: Capabilities, vector: str | None, kept: object) -> IndexInfo:  # noqa: ANN401
+    try:
+        spec = IndexSpec.from_dict(json.loads(str(kept))).replace(name=check_name(name))
+    except (ValueError, TypeError) as error:
+        raise errors.SchemaMismatch(
+            f"the metadata of collection {name!r} do not describe an index: {error}",
+            hint=f"Restore its metadata {schema.SPEC_KEY!r}; or upgrade lateint.",
+        ) from error
+    if vector not in {None, schema.VECTOR}:
+        raise errors.SchemaMismatch(
+            f"index {name!r} has no multi-vector {vector!r}.", hint=f"Its only one is {schema.VECTOR!r}."
+        )
+    params = _multivectors(collection).get(schema.VECTOR)
+    if params is None or params.size != spec.dim or _text(params.distance) != "Dot":
+        raise errors.SchemaMismatch(
+            f"collection {name!r} is not what lateint created: its multi-vector {schema.VECTOR!r} is "
+            f"{'gone' if params is None else f'{_text(params.distance)} of dimension {params.size}'}.",
+            hint="Something changed it; restore it from a snapshot, or write it anew.",
+        )
+    return created(spec, capabilities)
+
+
+def _found(name: str, collection: Any, capabilities: Capabilities, vector: str | None) -> IndexInfo:  # noqa: ANN401
+    chosen = _chosen(name, collection, vector)
+    params = _multivectors(collection)[chosen]
+    distance, stored = _text(params.distance), _text(params.datatype or "float32")
+    if stored == "uint8":
+        raise errors.UnsupportedFeature(
+            f"multi-vector {chosen!r} of collection {name!r} holds whole numbers from 0 to 255 (uint8).",
+            backend=schema.ENGINE,
+            feature="uint8 vectors",
+            alternative="Write its documents from the original float vectors to an index that lateint creates.",
+        )
+    spec = _spec(name, collection, params)
+    approximate, short_cut = _short_cut(collection, params)
+    features = capabilities.features - {Feature.ADD_FIELD}
+    notes, scores = _warnings(distance, stored)
+    sharded = _text(collection.config.params.sharding_method or "auto") == "custom"
+    return IndexInfo(
+        spec=spec,
+        capabilities=replace(
+            capabilities,
+            features=features | ({Feature.APPROXIMATE_SEARCH} if approximate else set()),
+            rounds_queries=spec.dtype is DType.FLOAT16,
+            dtypes=frozenset({spec.dtype}),
+            engine_options=frozenset(),
+        ),
+        id_mode=IdMode.NATIVE,
+        check_id=check_native_id,
+        managed=False,
+        writable=not sharded,
+        not_carried=(*_other_vectors(collection, chosen), *(("the shard key of each document",) if sharded else ())),
+        warnings=(*notes, *scores),
+        native={
+            "access": Access(
+                vector=chosen,
+                approximate=approximate,
+                smaller_is_better=distance in {"Euclid", "Manhattan"},
+                score_warnings=scores,
+                short_cut_warnings=short_cut,
+            )
+        },
+    )
+
+
+def _spec(name: str, collection: Any, params: Any) -> IndexSpec:  # noqa: ANN401
+    try:
+        check_name(name)
+    except errors.InvalidInput as error:
+        raise errors.SchemaMismatch(
+            f"collection {name!r} has a name that an index cannot have.",
+            hint="Give it an alias in Qdrant (letters, digits, '_' and '-') and open that.",
+        ) from error
+    return IndexSpec(
+        name,
+        params.size,
+        dtype=DType.FLOAT16 if _text(params.datatype) == "float16" else DType.FLOAT32,
+        fields=_fields(collection.payload_schema),
+        # Qdrant scales rows and queries of such a collection anyway: lateint doing so first changes no score, and makes
+        # what is sent the same as what is scored. All other documents are written as they are given.
+        normalize=_text(params.distance) == "Cosine",
+    )
+
+
+def _fields(payload_schema: Mapping[str, Any]) -> dict[str, FieldType]:
+    """Fields with a payload index of a kind, and under a name, that a filter of lateint can use."""
+    found: dict[str, FieldType] = {}
+    for name, index in payload_schema.items():
+        kind = _FIELD.get(_text(index.data_type))
+        if kind is not None and not name.startswith(RESERVED_PREFIX) and name.isascii() and name.isidentifier():
+            found[name] = kind
+    return check_fields({name: kind for name, kind in found.items() if len(name) <= 63})
+
+
+_FIELD = {
+    "keyword": FieldType.KEYWORD,
+    "uuid": FieldType.KEYWORD,
+    "text": FieldType.TEXT,
+    "integer": FieldType.INTEGER,
+    "float": FieldType.FLOAT,
+    "bool": FieldType.BOOLEAN,
+    "datetime": FieldType.DATETIME,
+}
+
+
+def _vectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
+    """All dense vectors by name; the unnamed one under the empty name."""
+    vectors = collection.config.params.vectors
+    if vectors is None:
+        return {}
+    return dict(vectors) if isinstance(vectors, Mapping) else {"": vectors}
+
+
+def _multivectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {name: params for name, params in _vectors(collection).items() if params.multivector_config is not None}
+
+
+def _chosen(name: str, collection: Any, vector: str | None) -> str:  # noqa: ANN401
+    names = sorted(_multivectors(collection))
+    listed = ", ".join(map(repr, names))
+    if not names:
+        there = ", ".join(_other_vectors(collection, None)) or "no vectors"
+        raise errors.SchemaMismatch(
+            f"collection {name!r} has no multi-vector; it has {there}.",
+            hint="lateint works on multi-vectors: create an index of its own for them.",
+        )
+    if vector is None and len(names) > 1:
+        raise errors.SchemaMismatch(
+            f"collection {name!r} has {len(names)} multi-vectors: {listed}.",
+            hint=f"Choose one: open({name!r}, vector={names[0]!r}).",
+        )
+    if vector is not None and vector not in names:
+        raise errors.SchemaMismatch(f"collection {name!r} has no multi-vector {vector!r}.", hint=f"It has {listed}.")
+    return names[0] if vector is None else vector
+
+
+def _other_vectors(collection: Any, chosen: str | None) -> tuple[str, ...]:  # noqa: ANN401
+    """What lateint does not carry, in words."""
+    dense = [
+        f"vector {name!r} ({'multi, ' if params.multivector_config is not None else ''}dimension {params.size})"
+        for name, params in _vectors(collection).items()
+        if name != chosen
+    ]
+    return (*dense, *(f"vector {name!r} (sparse)" for name in collection.config.params.sparse_vectors or ()))
+
+
+def _short_cut(collection: Any, params: Any) -> tuple[bool, tuple[str, ...]]:  # noqa: ANN401
+    """Whether a search that is not exact takes a short cut, and what that does to scores.
+
+    A graph over the vector, or one over payload values, counts as soon as it is configured.
+    """
+    own, general = params.hnsw_config, collection.config.hnsw_config
+    graph = any(_first(getattr(own, part, None), getattr(general, part, None)) for part in ("m", "payload_m"))
+    quantized = (params.quantization_config or collection.config.quantization_config) is not None
+    warning = "The scores are those of quantized vectors; pass exact=True for the true ones."
+    return graph or quantized, ((warning,) if quantized else ())
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _warnings(distance: str, stored: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What to know of a collection, and of each of its scores."""
+    notes: list[str] = []
+    scores: list[str] = []
+    if distance == "Cosine":
+        notes.append("Distance Cosine: Qdrant scales every row to length 1 as it is written; its length is not kept.")
+    elif distance == "Euclid":
+        scores.append("Distance Euclid: the score is minus the root of the summed squared distances, not a MaxSim sum.")
+    elif distance == "Manhattan":
+        scores.append("Distance Manhattan: the score is minus the sum of the smallest distances, not a MaxSim sum.")
+    if stored not in {"float32", "float16"}:
+        scores.append(f"Vectors are stored as {stored}, a compressed form: scores and rows are near the original ones.")
+    return tuple(notes), tuple(scores)
+
+
+def _strict(info: IndexInfo, collection: Any) -> IndexInfo:  # noqa: ANN401
+    """The index under the limits that a collection in strict mode has."""
+    strict = collection.config.strict_mode_config
+    if strict is None or not strict.enabled:
+        return info
+    old, able = access(info), info.capabilities
+    indexed = frozenset(collection.payload_schema)
+    allow_exact = strict.search_allow_exact is not False
+    changed = replace(
+        old,
+        ask_exact=allow_exact,
+        filterable=indexed if strict.unindexed_filtering_retrieve is False else None,
+        deletable=indexed if strict.unindexed_filtering_update is False else None,
+        max_points=strict.upsert_max_batchsize,
+        max_queries=getattr(strict, "search_max_batchsize", None),  # clients before 1.18 do not know it
+        max_timeout_s=strict.max_timeout,
+    )
+    rows = _max_rows(strict, old.vector)
+    limits = [limit for limit in (able.max_values, None if rows is None else rows * info.spec.dim) if limit is not None]
+    return replace(
+        info,
+        capabilities=replace(
+            able,
+            # Without a short cut every search is exact, whether it may be asked for or not.
+            features=able.features - (set() if allow_exact or not old.approximate else {Feature.EXACT_SEARCH}),
+            max_k=min(able.max_k, strict.max_query_limit or able.max_k),
+            max_values=min(limits, default=None),
+        ),
+        native={**info.native, "access": changed},
+    )
+
+
+def _max_rows(strict: Any, vector: str) -> int | None:  # noqa: ANN401
+    """Most rows of a multi-vector."""
+    limit = (strict.multivector_config or {}).get(vector)
+    return None if limit is None else limit.max_vectors
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    """An enum of the client as its text."""
+    return str(getattr(value, "value", value))

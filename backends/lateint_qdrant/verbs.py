@@ -1,0 +1,333 @@
+"""The thirteen verbs on a server, as generators without I/O: each yields calls and is resumed with what they brought.
+
+They are written once, for the blocking client and for asyncio, over gRPC, over REST and in the client's local mode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import models
+
+from lateint import errors
+from lateint.engine.backend import Failures, IndexInfo
+from lateint.engine.capabilities import Capabilities
+from lateint.engine.payload import selected
+from lateint.filters import Filter
+from lateint.spec import DType, IndexSpec
+from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, WriteFailure
+from lateint_qdrant import changes as payload_changes
+from lateint_qdrant import collection, guard, schema, splitting
+from lateint_qdrant.calls import Ask, Point, Record, Steps, check_applied, status
+from lateint_qdrant.collection import Access, access
+from lateint_qdrant.filters import Json, keys
+from lateint_qdrant.keeping import Keeping, keeping, native_id
+from lateint_qdrant.transport import Query, Transport
+
+_MISSING = "no document has this id."
+
+_DATATYPE = {DType.FLOAT32: models.Datatype.FLOAT32, DType.FLOAT16: models.Datatype.FLOAT16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verbs:
+    """What the verbs need to know of the place.
+
+    Attributes:
+        backend: name to put into errors.
+        capabilities: of an index that lateint creates there.
+        transport: how calls with multi-vectors are made.
+        version: of the server.
+        timeout_s: seconds for one call.
+        local: the client's local mode, which has no payload indexes and no search parameters, and says so each time.
+    """
+
+    backend: str
+    capabilities: Capabilities
+    transport: Transport
+    version: tuple[int, ...]
+    timeout_s: float
+    local: bool = False
+
+    def server_version(self) -> Steps[str]:
+        """For `Backend.server_info`."""
+        found = yield Ask("info")
+        return str(found.version)
+
+    def create_index(self, spec: IndexSpec) -> Steps[IndexInfo]:
+        """See `Backend.create_index`. What was begun and cannot be finished is taken back."""
+        if self.version < schema.METADATA_SINCE:
+            since = schema.dotted(schema.METADATA_SINCE)
+            raise errors.UnsupportedFeature(
+                f"index {spec.name!r}: Qdrant {schema.dotted(self.version)} keeps no metadata with a collection.",
+                backend=self.backend,
+                feature="create_index",
+                since=since,
+                alternative=f"Use a server from {since} on; collections that are there can be opened.",
+            )
+        layout = schema.layout(spec, self.capabilities, backend=self.backend)
+        vector = models.VectorParams(
+            size=layout.dim,
+            distance=models.Distance.DOT,
+            datatype=_DATATYPE[layout.dtype],
+            multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+            hnsw_config=models.HnswConfigDiff(m=0),
+            on_disk=layout.memory is schema.Memory.COLD,
+        )
+        yield Ask(
+            "create_collection",
+            {
+                "collection_name": spec.name,
+                "vectors_config": {schema.VECTOR: vector},
+                "hnsw_config": models.HnswConfigDiff(m=0),
+                "metadata": collection.metadata(spec),
+            },
+        )
+        try:
+            yield from self._add_payload_indexes(spec)
+            return (yield from self.describe_index(spec.name, None))  # a server may put limits on what is new
+        except errors.LateintError as error:
+            try:
+                yield Ask("delete_collection", {"collection_name": spec.name})
+            except errors.LateintError as second:
+                error.add_note(f"lateint: the unfinished collection is still there: {second}")
+            raise
+
+    def describe_index(self, name: str, vector: str | None) -> Steps[IndexInfo]:
+        """See `Backend.describe_index`."""
+        found = yield Ask("get_collection", {"collection_name": schema.check_collection(name)})
+        return collection.described(name, found, self.capabilities, vector=vector)
+
+    def list_indexes(self) -> Steps[list[str]]:
+        """See `Backend.list_indexes`."""
+        found = yield Ask("get_collections")
+        return sorted(entry.name for entry in found.collections)
+
+    def update_index(self, index: IndexInfo, spec: IndexSpec) -> Steps[IndexInfo]:
+        """See `Backend.update_index`."""
+        if not index.managed:
+            raise errors.UnsupportedFeature(
+                f"collection {index.name!r} was not created by lateint, which leaves its metadata alone.",
+                backend=self.backend,
+                feature="update",
+                alternative="Declare fields in open(…, fields=…); add payload indexes with the client of Qdrant.",
+            )
+        yield from self._add_payload_indexes(spec)
+        yield Ask("update_collection", {"collection_name": index.name, "metadata": collection.metadata(spec)})
+        return (yield from self.describe_index(index.name, None))
+
+    def drop_index(self, name: str) -> Steps[None]:
+        """See `Backend.drop_index`."""
+        # Deleting a collection that is not there is no error of Qdrant: look first.
+        yield Ask("get_collection", {"collection_name": schema.check_collection(name)})
+        dropped = yield Ask("delete_collection", {"collection_name": name})
+        if not dropped:
+            raise errors.IndexNotFound(
+                f"{name!r} is an alias, or the collection has just been dropped.", hint="Drop the collection itself."
+            )
+
+    def write(self, index: IndexInfo, documents: Sequence[Document]) -> Steps[Failures]:
+        """See `Backend.write`."""
+        kept = keeping(index)
+        for document in documents:
+            self._check(document.vectors, index, document.id)
+        points = [
+            Point(_required(kept, document.id), document.vectors, kept.stored(document.id, dict(document.payload)))
+            for document in documents
+        ]
+        speak = access(index)
+        for part in splitting.by_number(points, speak.max_points):
+            if index.managed:
+                check_applied((yield self.transport.upsert(index.name, part, vector=speak.vector)))
+            else:
+                yield from self._write_partly(index, part, speak.vector)
+        return ()
+
+    def update_payload(self, index: IndexInfo, ids: Sequence[str], changes: Mapping[str, Any]) -> Steps[Failures]:
+        """See `Backend.update_payload`: what differs is set, what is gone is deleted, everything else is let be."""
+        kept = keeping(index)
+        points = {point: document for document in ids if (point := kept.point(document)) is not None}
+        if not points:
+            return tuple(WriteFailure(document, _MISSING) for document in ids)
+        records = yield self.transport.retrieve(index.name, list(points), vector=None, payload=True)
+        operations: list[Any] = []
+        for record in records:
+            old = record.payload or {}
+            if index.managed:
+                document, payload = kept.restored(record.id, old)
+                new = kept.stored(document, {**payload, **changes})
+            else:
+                new = {**old, **kept.stored("", dict(changes))}
+            operations += payload_changes.operations(record.id, old, new, touched=changes.keys())
+        yield from self._update(index.name, operations)
+        found = {points[record.id] for record in records}
+        return tuple(WriteFailure(document, _MISSING) for document in ids if document not in found)
+
+    def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> Steps[None]:
+        """See `Backend.delete`."""
+        selector: Any
+        if isinstance(target, Filter):
+            selector = self.transport.filter(self._lowered(index, target, access(index).deletable))
+        else:
+            selector = [point for point in map(keeping(index).point, target) if point is not None]
+            if not selector:
+                return
+        arguments = {"collection_name": index.name, "points_selector": selector, "wait": True}
+        check_applied((yield Ask("delete", arguments, read=status)))
+
+    def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> Steps[list[Document]]:
+        """See `Backend.get`."""
+        kept = keeping(index)
+        points = [point for point in map(kept.point, ids) if point is not None]
+        if not points:
+            return []
+        vector = access(index).vector if with_vectors else None
+        records = yield self.transport.retrieve(index.name, points, vector=vector, payload=True)
+        return [_document(kept, record, index) for record in records]
+
+    def count(self, index: IndexInfo, condition: Filter | None) -> Steps[int]:
+        """See `Backend.count`."""
+        lowered = self._retrieving(index, condition)
+        counted = None if lowered is None else self.transport.filter(lowered)
+        found = yield Ask("count", {"collection_name": index.name, "count_filter": counted, "exact": True})
+        return int(found.count)
+
+    def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> Steps[list[SearchResult]]:
+        """See `Backend.search`."""
+        kept, speak = keeping(index), access(index)
+        queries = []
+        for request in requests:
+            self._check(request.query, index, None)
+            queries.append(
+                Query(
+                    rows=request.query,
+                    k=request.k,
+                    condition=self._retrieving(index, request.filter),
+                    exact=None if self.local or not speak.ask_exact else request.exact,
+                    payload=kept.wanted(request.payload),
+                    with_vectors=request.with_vectors,
+                )
+            )
+        timeout_s = max((request.timeout_s for request in requests if request.timeout_s is not None), default=None)
+        answers: list[list[Record]] = []
+        for part in splitting.by_size(queries, [query.rows.nbytes for query in queries], self._most_bytes):
+            for some in splitting.by_number(part, speak.max_queries):
+                answers += yield self.transport.query(
+                    index.name,
+                    some,
+                    vector=speak.vector,
+                    timeout_s=timeout_s,
+                    server_s=None if self.local else _server_seconds(timeout_s or self.timeout_s, speak.max_timeout_s),
+                )
+        return [_result(kept, speak, request, records) for request, records in zip(requests, answers, strict=True)]
+
+    def scan(
+        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+    ) -> Steps[Page]:
+        """See `Backend.scan`."""
+        kept, speak = keeping(index), access(index)
+        records, following = yield self.transport.scroll(
+            index.name,
+            start=None if cursor is None else _position(cursor),
+            limit=min(limit, index.capabilities.max_k),
+            condition=self._retrieving(index, condition),
+            vector=speak.vector if with_vectors else None,
+        )
+        documents = tuple(_document(kept, record, index) for record in records)
+        return Page(documents, None if following is None else str(following))
+
+    @property
+    def _most_bytes(self) -> int:
+        return self.capabilities.max_batch_bytes
+
+    def _add_payload_indexes(self, spec: IndexSpec) -> Steps[None]:
+        """Those that are there already stay as they are."""
+        if self.local:
+            return
+        for name, kind in schema.payload_indexes(spec.fields).items():
+            arguments = {"collection_name": spec.name, "field_name": name, "field_schema": kind.value, "wait": True}
+            yield Ask("create_payload_index", arguments)
+
+    def _write_partly(self, index: IndexInfo, points: Sequence[Point], vector: str) -> Steps[None]:
+        """New points whole; of those that are there the multi-vector and the payload keys that are given."""
+        records = yield self.transport.retrieve(index.name, [point.id for point in points], vector=None, payload=True)
+        there = {record.id: record.payload or {} for record in records}
+        new = [point for point in points if point.id not in there]
+        old = [point for point in points if point.id in there]
+        if new:
+            check_applied((yield self.transport.upsert(index.name, new, vector=vector)))
+        if old:
+            check_applied((yield self.transport.update_vectors(index.name, old, vector=vector)))
+        operations: list[Any] = []
+        for point in old:
+            before = there[point.id]
+            operations += payload_changes.operations(
+                point.id, before, {**before, **point.payload}, touched=point.payload.keys()
+            )
+        yield from self._update(index.name, operations)
+
+    def _update(self, name: str, operations: Sequence[Any]) -> Steps[None]:
+        """Several changes of payload, in as many requests as their size needs."""
+        for part in splitting.by_size(operations, [len(repr(operation)) for operation in operations], self._most_bytes):
+            arguments = {"collection_name": name, "update_operations": part, "wait": True}
+            for one in (yield Ask("batch_update_points", arguments)):
+                check_applied(status(one))
+
+    def _check(self, vectors: Any, index: IndexInfo, document: str | None) -> None:  # noqa: ANN401
+        guard.check(vectors, index.spec, document=document, max_values=index.capabilities.max_values)
+
+    def _retrieving(self, index: IndexInfo, condition: Filter | None) -> Json | None:
+        return None if condition is None else self._lowered(index, condition, access(index).filterable)
+
+    def _lowered(self, index: IndexInfo, condition: Filter, allowed: frozenset[str] | None) -> Json:
+        lowered = keeping(index).lowered(condition)
+        refused = sorted(set(keys(lowered)) - allowed) if allowed is not None else []
+        if refused:
+            raise errors.UnsupportedFeature(
+                f"filter on {refused[0]!r}: the strict mode of collection {index.name!r} forbids filters on fields "
+                "without a payload index.",
+                backend=self.backend,
+                feature="filter without a payload index",
+                alternative="Add a payload index for it with the client of Qdrant, or filter while reading.",
+            )
+        return lowered
+
+
+def _required(kept: Keeping, document: str) -> Any:  # noqa: ANN401
+    point = kept.point(document)
+    if point is None:
+        raise errors.InvalidInput(f"document id {document!r} is none of this collection.", document=document)
+    return point
+
+
+def _document(kept: Keeping, record: Record, index: IndexInfo) -> Document:
+    identifier, payload = kept.restored(record.id, record.payload)
+    return Document(identifier, record.rows, payload, normalized=index.spec.normalize)
+
+
+def _result(kept: Keeping, speak: Access, request: SearchRequest, records: Sequence[Record]) -> SearchResult:
+    exact = request.exact or not speak.approximate
+    hits = []
+    for record in records:
+        identifier, payload = kept.restored(record.id, record.payload)
+        score = -record.score if speak.smaller_is_better else record.score
+        hits.append(Hit(identifier, score, selected(payload, request.payload), record.rows))
+    warnings = speak.score_warnings if exact else (*speak.score_warnings, *speak.short_cut_warnings)
+    return SearchResult(tuple(hits), exact=exact, warnings=warnings)
+
+
+def _position(cursor: str) -> Any:  # noqa: ANN401
+    """The point that a cursor names."""
+    point = native_id(cursor)
+    if point is None:
+        raise errors.InvalidInput(f"cursor {cursor!r} is none of this engine.", hint="Start the scan anew.")
+    return point
+
+
+def _server_seconds(timeout_s: float, most: int | None) -> int:
+    """What the server may be told: whole seconds, and no more than it allows."""
+    seconds = max(1, math.ceil(timeout_s))
+    return seconds if most is None else min(seconds, most)

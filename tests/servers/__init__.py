@@ -1,0 +1,1 @@
+"""Servers that integration tests run against, and where they are found."""
