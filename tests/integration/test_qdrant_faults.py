@@ -397,7 +397,9 @@ class TestAsync:
                 report = await index.write(documents())
                 return report.written, report.retries, await index.count()
 
-        assert asyncio.run(steps()) == (40, 2, 40)
+        written, retries, there = asyncio.run(steps())
+        assert (written, there) == (40, 40)
+        assert retries >= 2  # cutting a connection cuts other batches off too
 
     def test_cancelled(self, server: Double, transport: str) -> None:
         """A cancelled search ends at once, and the client goes on."""
