@@ -27,6 +27,7 @@ class Routes:
         points = "/collections/([^/]+)/points"
         self._table: list[tuple[str, str, str, bool, Callable[..., Any]]] = [
             ("GET", "/", "Qdrant/HealthCheck", False, self._about),
+            ("GET", "/profiler/slow_requests", "Profiler/SlowRequests", True, self._slow),  # only for who may manage
             ("GET", "/collections", "Collections/List", False, self._list),
             ("GET", "/collections/([^/]+)/exists", "Collections/CollectionExists", False, self._exists),
             ("GET", "/collections/([^/]+)", "Collections/Get", False, self._info),
@@ -69,6 +70,11 @@ class Routes:
 
     def _about(self, body: Json, waits: bool) -> Any:
         return {"title": "qdrant - vector search engine", "version": self._store.version, "commit": "double"}
+
+    def _slow(self, body: Json, waits: bool) -> Any:
+        if self._store.release < (1, 16):
+            return _unknown(body, waits)
+        return {"requests": []}
 
     def _list(self, body: Json, waits: bool) -> Any:
         return {"collections": [{"name": name} for name in self._store.names()]}

@@ -1,0 +1,270 @@
+"""What `lateint doctor` looks at on a Qdrant server: its name, both ports, versions, the key, and every collection.
+
+The ports are tried with Qdrant's own client, as lateint will use them; bare sockets only explain why one is dead.
+Nothing is written, and each step ends within seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
+from urllib.request import getproxies, proxy_bypass
+
+from qdrant_client import QdrantClient
+
+from lateint import errors
+from lateint.engine import ports
+from lateint.engine.findings import Finding, Severity
+from lateint.engine.ports import Speech
+from lateint.engine.registry import Settings
+from lateint.engine.url import EngineURL
+from lateint_qdrant import connection, diagnosis, schema
+from lateint_qdrant.connection import KEY_VARIABLE, Endpoint, Reach
+from lateint_qdrant.errors import translated
+
+_FOR_MANAGERS = "/profiler/slow_requests"
+"""Is read with a key that may manage the server, and with no other; servers have it from 1.16 on."""
+
+_LABEL = {Reach.REST: "REST", Reach.GRPC: "gRPC"}
+_PROTOCOL = {Reach.REST: Speech.HTTP, Reach.GRPC: Speech.HTTP2}
+_CLOSED = {
+    Reach.REST: "Start the server, or put the port of its REST interface into the URL.",
+    Reach.GRPC: "Publish that port too (docker run -p 6334:6334), or name another one with grpc_port=… in the URL.",
+}
+_ROOTS = {Reach.REST: "SSL_CERT_FILE", Reach.GRPC: "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"}
+"""Variable of the environment with the file of authorities to trust."""
+
+_UNTRUSTED = re.compile(r"(?:CERTIFICATE_VERIFY_FAILED|UNAUTHENTICATED(?=: Hostname))[]:]* (?P<why>.*?)(?:: OK)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of asking at a port: a version, or an error."""
+
+    version: str = ""
+    error: errors.LateintError | None = None
+
+
+def examine(url: EngineURL, settings: Settings) -> Iterator[Finding]:
+    """Look at a server, one thing after the other.
+
+    Raises:
+        InvalidURL: it names no server.
+        ConfigurationError: a key that cannot or must not be sent.
+        ConnectionFailed: the host has no address.
+    """
+    place = connection.endpoint(url, settings)
+    yield from _host(place)
+    answers = {reach: _answer(place, reach) for reach in _LABEL}
+    alive = [reach for reach, answer in answers.items() if answer.error is None]
+    for reach in answers:
+        yield _port(place, reach, answers)
+    used = next(
+        (reach for reach in (Reach.GRPC, Reach.REST) if reach in alive and place.reach in {reach, Reach.AUTO}), None
+    )
+    if used is None:
+        return
+    version = diagnosis.of_versions(answers[used].version, metadata.version("qdrant-client"))
+    yield version
+    if version.severity is Severity.PROBLEM:
+        return
+    names = yield from _key(place, used, alive)
+    if len(alive) == len(answers):
+        yield from _one_server(place, answers)
+    yield from _collections(place, used, names)
+
+
+def _host(place: Endpoint) -> Iterator[Finding]:
+    try:
+        found = ports.addresses(place.host, timeout_s=place.probe_s)
+    except OSError as error:
+        raise errors.ConnectionFailed(
+            f"the host {place.host!r} has no address: {error.strerror or error}.",
+            hint="Look for a typing error; in a container, a server is reached by its service name, not localhost.",
+            backend=place.scheme,
+            operation="doctor",
+        ) from error
+    if found != [place.host]:
+        yield Finding(part="host", seen=f"{place.host} is {', '.join(found)}")
+
+
+def _answer(place: Endpoint, reach: Reach) -> _Answer:
+    try:
+        with _client(place, reach, timeout_s=place.probe_s) as client:
+            return _Answer(version=client.info().version)
+    except (errors.AuthenticationFailed, errors.PermissionDenied):
+        return _Answer()  # somebody is there
+    except errors.LateintError as error:
+        return _Answer(error=error)
+
+
+def _port(place: Endpoint, reach: Reach, answers: Mapping[Reach, _Answer]) -> Finding:
+    number = place.port if reach is Reach.REST else place.grpc_port
+    part, answer = f"{_LABEL[reach]} port {number}", answers[reach]
+    if answer.error is None:
+        return Finding(part=part, seen=f"answers, Qdrant {answer.version or 'of unknown version'}")
+    seen, remedy = _explained(place, reach, number, answer.error)
+    severity = Severity.PROBLEM
+    if place.reach not in {reach, Reach.AUTO}:
+        severity, remedy, seen = Severity.OK, "", f"{seen}; not used, as the URL says transport={place.reach}"
+    elif place.reach is Reach.AUTO and any(other.error is None for other in answers.values()):
+        severity = Severity.WARNING
+        seen += "; lateint works over " + (
+            "gRPC, other programs may not" if reach is Reach.REST else "REST, at many times the processor time"
+        )
+    return Finding(part=part, seen=seen, severity=severity, remedy=remedy)
+
+
+def _explained(place: Endpoint, reach: Reach, number: int, error: errors.LateintError) -> tuple[str, str]:
+    """Why a port is dead, and what to do."""
+    proxied = _proxied(place)
+    speech = ports.spoken(place.host, number, timeout_s=place.probe_s / 2)
+    other = Speech.HTTP if reach is Reach.GRPC else Speech.HTTP2
+    match speech:
+        case Speech.CLOSED:
+            seen, remedy = "is closed", _CLOSED[reach]
+        case Speech.UNREACHABLE:
+            seen, remedy = "cannot be reached", "Look at the address, and at firewalls on the way."
+        case Speech.TLS if not place.tls:
+            seen, remedy = "speaks TLS", f"Write {schema.ENGINE}+https://… if both ports do."
+        case Speech.HTTP | Speech.HTTP2 if place.tls:
+            seen, remedy = "does not speak TLS", f"Write {schema.ENGINE}://… if neither port does."
+        case _ if speech is other:
+            seen = f"speaks {speech}, not {_PROTOCOL[reach]}"
+            remedy = "REST has its port after the host, gRPC has grpc_port=…; look whether they are swapped."
+        case _ if isinstance(error, errors.Timeout) or speech is Speech.SILENT:
+            seen = f"takes connections, and does not answer within {place.probe_s:g} s"
+            remedy = "Look whether the server hangs or is overloaded, and whether it is Qdrant."
+        case _ if untrusted := _UNTRUSTED.search(_said(error)):
+            seen = f"has a certificate that is not trusted: {untrusted['why']}"
+            remedy = f"Use a name that it is valid for, or put the certificate of its authority into {_ROOTS[reach]}."
+        case _:
+            seen, remedy = _said(error), error.hint
+    return seen, f"{remedy} {proxied}".strip()
+
+
+def _said(error: errors.LateintError) -> str:
+    """Its message, without what to do, and who was asked what."""
+    message = str(error).removesuffix(error.hint).rstrip(" .")
+    if not isinstance(error, errors.BackendError):
+        return message
+    asked = error.backend if error.index is None else f"index {error.index!r}"
+    return message.removeprefix(f"{error.operation} on {asked}: ")
+
+
+def _proxied(place: Endpoint) -> str:
+    if not place.client_options(grpc=False, timeout_s=place.probe_s).get("trust_env", True):
+        return ""
+    proxies = sorted(getproxies().keys() & {"all", "grpc", "http", "https"})
+    if not proxies or proxy_bypass(place.host):
+        return ""
+    names = ", ".join(f"{name.upper()}_PROXY" for name in proxies)
+    return f"A proxy is set in the environment ({names}); NO_PROXY={place.host} goes around it."
+
+
+def _key(place: Endpoint, used: Reach, alive: list[Reach]) -> Generator[Finding, None, list[str]]:
+    """Whether the key opens the door; the names of the collections behind it."""
+    try:
+        names = _names(place, used)
+    except (errors.AuthenticationFailed, errors.PermissionDenied) as error:
+        given = "none is given" if place.api_key is None else "refused"
+        remedy = f"Set {KEY_VARIABLE} to a key that the server knows; in Python, pass connect(url, api_key=…)."
+        yield Finding(part="key", seen=f"{given}: {_said(error)}", severity=Severity.PROBLEM, remedy=remedy)
+        return []
+    except errors.LateintError as error:
+        yield Finding(part="collections", seen=_said(error), severity=Severity.PROBLEM, remedy=error.hint)
+        return []
+    yield _rights(place, used, alive)
+    return names
+
+
+def _rights(place: Endpoint, used: Reach, alive: list[Reach]) -> Finding:
+    """What the key may do."""
+    if place.api_key is None:
+        return Finding(part="key", seen="none is given, none is wanted")
+    try:
+        _names(replace(place, api_key=None), used)
+    except errors.LateintError:
+        pass
+    else:
+        return Finding(
+            part="key",
+            seen="given, but the server answers without one",
+            severity=Severity.WARNING,
+            remedy="Anybody who reaches the server can read what is in it: set service.api_key in its configuration.",
+        )
+    try:
+        if Reach.REST not in alive:
+            raise errors.ConnectionFailed("only REST tells")
+        with _client(place, Reach.REST, timeout_s=place.probe_s) as client:
+            client.http.client.request(type_=object, method="GET", url=_FOR_MANAGERS)
+    except errors.PermissionDenied:
+        return Finding(
+            part="key",
+            seen="accepted, for reading only or for some collections only",
+            severity=Severity.WARNING,
+            remedy="It is enough for searching; creating, writing and dropping may take another one.",
+        )
+    except errors.LateintError:
+        return Finding(part="key", seen="accepted; whether it may write cannot be told without writing")
+    return Finding(part="key", seen="accepted, for reading and writing")
+
+
+def _one_server(place: Endpoint, answers: Mapping[Reach, _Answer]) -> Iterator[Finding]:
+    """Two ports may be forwarded from two servers."""
+    try:
+        names = {reach: set(_names(place, reach)) for reach in answers}
+    except errors.LateintError:
+        return
+    if names[Reach.REST] != names[Reach.GRPC] or len({answer.version for answer in answers.values()}) > 1:
+        yield Finding(
+            part="ports",
+            seen="REST and gRPC tell different versions or collections: they may belong to two servers",
+            severity=Severity.WARNING,
+            remedy="Look where each port is forwarded to. A cluster that is being upgraded looks like this, too.",
+        )
+
+
+def _collections(place: Endpoint, used: Reach, names: list[str]) -> Iterator[Finding]:
+    if not names:
+        return
+    with _client(place, used, timeout_s=place.timeout_s) as client:
+        for name in names:
+            try:
+                with translated("doctor", name, backend=place.scheme, secret=place.api_key):
+                    found = client.get_collection(name)
+            except errors.IndexNotFound:
+                continue  # dropped since
+            except errors.LateintError as error:
+                yield Finding(
+                    part=f"collection {name!r}",
+                    seen=_said(error),
+                    severity=Severity.PROBLEM,
+                    remedy=error.hint,
+                    index=name,
+                    vectors=(),
+                )
+            else:
+                yield from diagnosis.of_collection(name, found, schema.GRPC_CAPABILITIES)
+
+
+def _names(place: Endpoint, reach: Reach) -> list[str]:
+    with _client(place, reach, timeout_s=place.probe_s) as client:
+        return sorted(entry.name for entry in client.get_collections().collections)
+
+
+@contextmanager
+def _client(place: Endpoint, reach: Reach, *, timeout_s: float) -> Iterator[QdrantClient]:
+    """Qdrant's client over one transport; what goes wrong inside comes out in the words of lateint."""
+    with warnings.catch_warnings():  # of a key without TLS, which has been decided on
+        warnings.simplefilter("ignore", UserWarning)
+        client = QdrantClient(**place.client_options(grpc=reach is Reach.GRPC, timeout_s=timeout_s))
+    try:
+        with translated("doctor", backend=place.scheme, secret=place.api_key):
+            yield client
+    finally:
+        client.close()
