@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -14,6 +15,19 @@ from tests.servers.discovery import QdrantServer
 # A loaded machine is slow, not wrong: no test fails on time.
 settings.register_profile("lateint", deadline=None)
 settings.load_profile("lateint")
+
+
+CLIENTS = {"qdrant": "qdrant_client"}
+"""What the tests of a server need to be imported at all; without it they are skipped as whole files."""
+
+
+def pytest_configure() -> None:
+    """See to it that the tests of a server that must be there are not skipped for want of its client."""
+    for engine in discovery.required():
+        if engine not in CLIENTS:
+            raise pytest.UsageError(f"LATEINT_REQUIRE_SERVERS: {engine!r} is none of {', '.join(sorted(CLIENTS))}.")
+        if importlib.util.find_spec(CLIENTS[engine]) is None:
+            raise pytest.UsageError(f"LATEINT_REQUIRE_SERVERS={engine}, but {CLIENTS[engine]} is not installed.")
 
 
 @pytest.fixture(scope="session")

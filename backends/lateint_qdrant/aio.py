@@ -38,7 +38,7 @@ async def connect(url: EngineURL, settings: Settings) -> AsyncQdrantBackend:
     grpc = place.reach is Reach.GRPC or (place.reach is Reach.AUTO and await _answers_grpc(place))
     client = _client(place, grpc=grpc, timeout_s=place.timeout_s)
     try:
-        with translated("connect", backend=place.scheme, secret=place.api_key):
+        with translated("connect", backend=place.scheme, secret=place.api_key, location=place.location):
             version = (await client.info()).version
         session = connection.session(
             backend=place.scheme,
@@ -71,10 +71,17 @@ async def connect_memory(url: EngineURL, settings: Settings) -> AsyncQdrantBacke
 async def borrow(client: AsyncQdrantClient, settings: Settings) -> AsyncQdrantBackend:
     """Speak through a client that somebody else made, and will close."""
     backend, location, grpc, local = connection.borrowed(client.init_options)
-    with translated("connect", backend=backend):
+    secret = client.init_options.get("api_key")
+    with translated("connect", backend=backend, secret=secret, location=location):
         version = (await client.info()).version
     session = connection.session(
-        backend=backend, location=location, version=version, timeout_s=settings.timeout_s, grpc=grpc, local=local
+        backend=backend,
+        location=location,
+        version=version,
+        timeout_s=settings.timeout_s,
+        grpc=grpc,
+        local=local,
+        secret=secret,
     )
     return AsyncQdrantBackend(client, session, owned=False)
 
@@ -179,8 +186,8 @@ class AsyncQdrantBackend(AsyncBackend):
 
 
 def _client(place: Endpoint, *, grpc: bool, timeout_s: float) -> AsyncQdrantClient:
-    with warnings.catch_warnings():  # of a key without TLS, which has been decided on
-        warnings.simplefilter("ignore", UserWarning)
+    with translated("connect", backend=place.scheme, secret=place.api_key), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a key without TLS, which has been decided on
         return AsyncQdrantClient(**place.client_options(grpc=grpc, timeout_s=timeout_s))
 
 

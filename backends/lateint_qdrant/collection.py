@@ -22,8 +22,8 @@ class Access:
     Attributes:
         vector: name of the multi-vector; empty for the unnamed one.
         approximate: a search that is not exact takes a short cut.
-        ask_exact: the search parameter `exact` may be sent.
         smaller_is_better: scores are distances.
+        scales_and_rounds: rows are scaled to length 1, and rounded to float16 after that.
         score_warnings: what to know of every score.
         short_cut_warnings: what to know of the scores of a search that takes the short cut.
         filterable: payload keys that a filter may use; None for all.
@@ -35,8 +35,8 @@ class Access:
 
     vector: str
     approximate: bool = False
-    ask_exact: bool = True
     smaller_is_better: bool = False
+    scales_and_rounds: bool = False
     score_warnings: tuple[str, ...] = ()
     short_cut_warnings: tuple[str, ...] = ()
     filterable: frozenset[str] | None = None
@@ -50,16 +50,6 @@ def access(index: IndexInfo) -> Access:
     """How to speak to the collection of an index."""
     found: Access = index.native["access"]
     return found
-
-
-def created(spec: IndexSpec, capabilities: Capabilities) -> IndexInfo:
-    """An index that has just been made."""
-    return IndexInfo(
-        spec=spec,
-        capabilities=capabilities,
-        id_mode=IdMode.MAPPED,
-        native={"access": Access(vector=schema.VECTOR)},
-    )
 
 
 def metadata(spec: IndexSpec) -> dict[str, Any]:
@@ -101,20 +91,26 @@ def _kept(name: str, collection: Any, capabilities: Capabilities, vector: str | 
         raise errors.SchemaMismatch(
             f"index {name!r} has no multi-vector {vector!r}.", hint=f"Its only one is {schema.VECTOR!r}."
         )
-    params = _multivectors(collection).get(schema.VECTOR)
-    if params is None or params.size != spec.dim or _text(params.distance) != "Dot":
+    params = multivectors(collection).get(schema.VECTOR)
+    there = "gone" if params is None else f"{_text(params.distance)}, {_stored(params)}, of dimension {params.size}"
+    if there != f"Dot, {spec.dtype.value}, of dimension {spec.dim}":
         raise errors.SchemaMismatch(
-            f"collection {name!r} is not what lateint created: its multi-vector {schema.VECTOR!r} is "
-            f"{'gone' if params is None else f'{_text(params.distance)} of dimension {params.size}'}.",
+            f"collection {name!r} is not what lateint created: its multi-vector {schema.VECTOR!r} is {there}.",
             hint="Something changed it; restore it from a snapshot, or write it anew.",
         )
-    return created(spec, capabilities)
+    approximate, short_cut = _short_cut(collection, params)  # which its owner may have added since
+    return IndexInfo(
+        spec=spec,
+        capabilities=replace(capabilities, features=_features(capabilities, approximate=approximate)),
+        id_mode=IdMode.MAPPED,
+        native={"access": Access(vector=schema.VECTOR, approximate=approximate, short_cut_warnings=short_cut)},
+    )
 
 
 def _found(name: str, collection: Any, capabilities: Capabilities, vector: str | None) -> IndexInfo:  # noqa: ANN401
     chosen = _chosen(name, collection, vector)
-    params = _multivectors(collection)[chosen]
-    distance, stored = _text(params.distance), _text(params.datatype or "float32")
+    params = multivectors(collection)[chosen]
+    distance, stored = _text(params.distance), _stored(params)
     if stored == "uint8":
         raise errors.UnsupportedFeature(
             f"multi-vector {chosen!r} of collection {name!r} holds whole numbers from 0 to 255 (uint8).",
@@ -122,16 +118,15 @@ def _found(name: str, collection: Any, capabilities: Capabilities, vector: str |
             feature="uint8 vectors",
             alternative="Write its documents from the original float vectors to an index that lateint creates.",
         )
-    spec = _spec(name, collection, params)
+    spec = _spec(name, collection, params, capabilities)
     approximate, short_cut = _short_cut(collection, params)
-    features = capabilities.features - {Feature.ADD_FIELD}
     notes, scores = _warnings(distance, stored)
     sharded = _text(collection.config.params.sharding_method or "auto") == "custom"
     return IndexInfo(
         spec=spec,
         capabilities=replace(
             capabilities,
-            features=features | ({Feature.APPROXIMATE_SEARCH} if approximate else set()),
+            features=_features(capabilities, approximate=approximate) - {Feature.ADD_FIELD},
             rounds_queries=spec.dtype is DType.FLOAT16,
             dtypes=frozenset({spec.dtype}),
             engine_options=frozenset(),
@@ -140,13 +135,14 @@ def _found(name: str, collection: Any, capabilities: Capabilities, vector: str |
         check_id=check_native_id,
         managed=False,
         writable=not sharded,
-        not_carried=(*_other_vectors(collection, chosen), *(("the shard key of each document",) if sharded else ())),
+        not_carried=(*other_vectors(collection, chosen), *(("the shard key of each document",) if sharded else ())),
         warnings=(*notes, *scores),
         native={
             "access": Access(
                 vector=chosen,
                 approximate=approximate,
                 smaller_is_better=distance in {"Euclid", "Manhattan"},
+                scales_and_rounds=distance == "Cosine" and spec.dtype is DType.FLOAT16,
                 score_warnings=scores,
                 short_cut_warnings=short_cut,
             )
@@ -154,7 +150,7 @@ def _found(name: str, collection: Any, capabilities: Capabilities, vector: str |
     )
 
 
-def _spec(name: str, collection: Any, params: Any) -> IndexSpec:  # noqa: ANN401
+def _spec(name: str, collection: Any, params: Any, capabilities: Capabilities) -> IndexSpec:  # noqa: ANN401
     try:
         check_name(name)
     except errors.InvalidInput as error:
@@ -165,7 +161,8 @@ def _spec(name: str, collection: Any, params: Any) -> IndexSpec:  # noqa: ANN401
     return IndexSpec(
         name,
         params.size,
-        dtype=DType.FLOAT16 if _text(params.datatype) == "float16" else DType.FLOAT32,
+        # The client's local mode says float16 and keeps float32.
+        dtype=DType.FLOAT16 if _stored(params) == "float16" and DType.FLOAT16 in capabilities.dtypes else DType.FLOAT32,
         fields=_fields(collection.payload_schema),
         # Qdrant scales rows and queries of such a collection anyway: lateint doing so first changes no score, and makes
         # what is sent the same as what is scored. All other documents are written as they are given.
@@ -202,15 +199,16 @@ def _vectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
     return dict(vectors) if isinstance(vectors, Mapping) else {"": vectors}
 
 
-def _multivectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
+def multivectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Multi-vectors by name; the unnamed one under the empty name."""
     return {name: params for name, params in _vectors(collection).items() if params.multivector_config is not None}
 
 
 def _chosen(name: str, collection: Any, vector: str | None) -> str:  # noqa: ANN401
-    names = sorted(_multivectors(collection))
+    names = sorted(multivectors(collection))
     listed = ", ".join(map(repr, names))
     if not names:
-        there = ", ".join(_other_vectors(collection, None)) or "no vectors"
+        there = ", ".join(other_vectors(collection, None)) or "no vectors"
         raise errors.SchemaMismatch(
             f"collection {name!r} has no multi-vector; it has {there}.",
             hint="lateint works on multi-vectors: create an index of its own for them.",
@@ -225,14 +223,14 @@ def _chosen(name: str, collection: Any, vector: str | None) -> str:  # noqa: ANN
     return names[0] if vector is None else vector
 
 
-def _other_vectors(collection: Any, chosen: str | None) -> tuple[str, ...]:  # noqa: ANN401
+def other_vectors(collection: Any, chosen: str | None) -> tuple[str, ...]:  # noqa: ANN401
     """What lateint does not carry, in words."""
     dense = [
         f"vector {name!r} ({'multi, ' if params.multivector_config is not None else ''}dimension {params.size})"
-        for name, params in _vectors(collection).items()
+        for name, params in sorted(_vectors(collection).items())
         if name != chosen
     ]
-    return (*dense, *(f"vector {name!r} (sparse)" for name in collection.config.params.sparse_vectors or ()))
+    return (*dense, *(f"vector {name!r} (sparse)" for name in sorted(collection.config.params.sparse_vectors or ())))
 
 
 def _short_cut(collection: Any, params: Any) -> tuple[bool, tuple[str, ...]]:  # noqa: ANN401
@@ -240,15 +238,20 @@ def _short_cut(collection: Any, params: Any) -> tuple[bool, tuple[str, ...]]:  #
 
     A graph over the vector, or one over payload values, counts as soon as it is configured.
     """
-    own, general = params.hnsw_config, collection.config.hnsw_config
-    graph = any(_first(getattr(own, part, None), getattr(general, part, None)) for part in ("m", "payload_m"))
+    graph = _links(collection, params, "m") > 0 or _links(collection, params, "payload_m") > 0
     quantized = (params.quantization_config or collection.config.quantization_config) is not None
     warning = "The scores are those of quantized vectors; pass exact=True for the true ones."
     return graph or quantized, ((warning,) if quantized else ())
 
 
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
+def _features(capabilities: Capabilities, *, approximate: bool) -> frozenset[Feature]:
+    return capabilities.features | ({Feature.APPROXIMATE_SEARCH} if approximate else frozenset())
+
+
+def _links(collection: Any, params: Any, kind: str) -> int:  # noqa: ANN401
+    """Links per point of a graph, `m` or `payload_m`: the vector's own number, or else that of the collection."""
+    settings = (params.hnsw_config, collection.config.hnsw_config)
+    return next((found for one in settings if (found := getattr(one, kind, None)) is not None), 0)
 
 
 def _warnings(distance: str, stored: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -273,10 +276,15 @@ def _strict(info: IndexInfo, collection: Any) -> IndexInfo:  # noqa: ANN401
         return info
     old, able = access(info), info.capabilities
     indexed = frozenset(collection.payload_schema)
-    allow_exact = strict.search_allow_exact is not False
+    forbidden: set[Feature] = set()
+    warnings = info.warnings
+    if strict.search_allow_exact is False:
+        forbidden.add(Feature.EXACT_SEARCH)
+        if not _links(collection, multivectors(collection)[old.vector], "m"):  # refused then, exact or not
+            forbidden.add(Feature.APPROXIMATE_SEARCH)
+            warnings = (*warnings, _UNSEARCHABLE)
     changed = replace(
         old,
-        ask_exact=allow_exact,
         filterable=indexed if strict.unindexed_filtering_retrieve is False else None,
         deletable=indexed if strict.unindexed_filtering_update is False else None,
         max_points=strict.upsert_max_batchsize,
@@ -289,19 +297,30 @@ def _strict(info: IndexInfo, collection: Any) -> IndexInfo:  # noqa: ANN401
         info,
         capabilities=replace(
             able,
-            # Without a short cut every search is exact, whether it may be asked for or not.
-            features=able.features - (set() if allow_exact or not old.approximate else {Feature.EXACT_SEARCH}),
+            features=able.features - forbidden,
             max_k=min(able.max_k, strict.max_query_limit or able.max_k),
             max_values=min(limits, default=None),
         ),
+        warnings=warnings,
         native={**info.native, "access": changed},
     )
+
+
+_UNSEARCHABLE = (
+    "Nothing can be searched: the strict mode of the collection forbids exact searches, and there is no graph for "
+    "others. Its owner can allow them (search_allow_exact)."
+)
 
 
 def _max_rows(strict: Any, vector: str) -> int | None:  # noqa: ANN401
     """Most rows of a multi-vector."""
     limit = (strict.multivector_config or {}).get(vector)
     return None if limit is None else limit.max_vectors
+
+
+def _stored(params: Any) -> str:  # noqa: ANN401
+    """In what form a multi-vector is kept."""
+    return _text(params.datatype or "float32")
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

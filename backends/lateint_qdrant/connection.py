@@ -19,17 +19,21 @@ from lateint.spec import suggestion
 from lateint_qdrant import schema
 from lateint_qdrant.over_client import OverClient
 from lateint_qdrant.over_grpc import OverGrpc
-from lateint_qdrant.verbs import Verbs
+from lateint_qdrant.verbs import LONGEST_S, Verbs
 
 REST_PORT = 6333
-GRPC_PORT = 6334
 KEY_VARIABLE = "QDRANT_API_KEY"
 
 PROBE_S = 3.0
 """Seconds that the gRPC port has for its first answer before REST is taken."""
 
-# A server that restarts is found again within the time that retries are given.
-_GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 200, "grpc.max_reconnect_backoff_ms": 2000}
+_GRPC_OPTIONS = {
+    # A server that restarts is found again within the time that retries are given.
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 2000,
+    # A new connection does not wait because another one in this process has failed.
+    "grpc.use_local_subchannel_pool": 1,
+}
 
 
 class Reach(StrEnum):
@@ -77,7 +81,7 @@ class Endpoint:
 
     def client_options(self, *, grpc: bool, timeout_s: float) -> dict[str, Any]:
         """What the client takes. Its own check of versions and its retries are not used."""
-        return {
+        options = {
             "url": f"{'https' if self.tls else 'http'}://{self._bracketed}:{self.port}",
             "grpc_port": self.grpc_port,
             "prefer_grpc": grpc,
@@ -85,8 +89,10 @@ class Endpoint:
             "timeout": math.ceil(timeout_s),
             "check_compatibility": False,
             "pool_size": None if not grpc else 1,
-            "grpc_options": dict(_GRPC_OPTIONS),
+            "grpc_options": self._grpc_options,
         }
+        # Not so with TLS, for which the environment names certificates too.
+        return options | {"trust_env": False} if _is_local(self.host) and not self.tls else options
 
     def channel_options(self) -> dict[str, Any]:
         """What a gRPC channel of our own takes."""
@@ -95,8 +101,13 @@ class Endpoint:
             "port": self.grpc_port,
             "ssl": self.tls,
             "metadata": [] if self.api_key is None else [("api-key", self.api_key)],
-            "options": dict(_GRPC_OPTIONS),
+            "options": self._grpc_options,
         }
+
+    @property
+    def _grpc_options(self) -> dict[str, int]:
+        """A server on this machine is reached directly: no proxy of the environment could, or should see the key."""
+        return _GRPC_OPTIONS | ({"grpc.enable_http_proxy": 0} if _is_local(self.host) else {})
 
     @property
     def _bracketed(self) -> str:
@@ -131,7 +142,7 @@ def endpoint(url: EngineURL, settings: Settings) -> Endpoint:
 
     Raises:
         InvalidURL: no host, a path, or an option that makes no sense.
-        ConfigurationError: a key would travel unencrypted to another machine.
+        ConfigurationError: a key that cannot be sent, or that would travel unencrypted to another machine.
     """
     host, port = require_host(url)
     try:
@@ -145,11 +156,11 @@ def endpoint(url: EngineURL, settings: Settings) -> Endpoint:
         scheme=url.scheme,
         host=host,
         port=port or REST_PORT,
-        grpc_port=integer_option(url, name="grpc_port", default=GRPC_PORT),
+        grpc_port=_grpc_port(url, port or REST_PORT),
         tls=url.variant == "https",
         reach=reach,
-        timeout_s=settings.timeout_s,
-        api_key=settings.api_key or os.environ.get(KEY_VARIABLE) or None,
+        timeout_s=min(settings.timeout_s, LONGEST_S),
+        api_key=_checked_key(settings.api_key or os.environ.get(KEY_VARIABLE) or None),
     )
     insecure = integer_option(url, name="insecure", default=0)
     if place.api_key is not None and not (place.tls or insecure or _is_local(host)):
@@ -185,6 +196,7 @@ def session(
             since=since,
             alternative=f"Upgrade it to {since} or later.",
         )
+    timeout_s = min(timeout_s, LONGEST_S)
     able = schema.GRPC_CAPABILITIES if grpc else schema.REST_CAPABILITIES
     verbs = Verbs(
         backend=backend,
@@ -219,6 +231,25 @@ def borrowed(options: Mapping[str, Any]) -> tuple[str, str, bool, bool]:
     scheme = f"{schema.ENGINE}+https" if tls else schema.ENGINE
     port = parts.port or options.get("port") or REST_PORT
     return scheme, f"{scheme}://{parts.hostname or 'localhost'}:{port}", bool(options.get("prefer_grpc")), False
+
+
+def _checked_key(key: str | None) -> str | None:
+    """Refuse a key that no header can carry: the clients would repeat it, whole, in what they say of it."""
+    if key is not None and not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise errors.ConfigurationError(
+            f"the API key (from api_key=… or {KEY_VARIABLE}) cannot be sent: it has a line break or another control "
+            "character, a blank at an end, or a letter outside ASCII.",
+            hint="Take it from its source again; a file that it is read from often ends with a line break.",
+        )
+    return key
+
+
+def _grpc_port(url: EngineURL, port: int) -> int:
+    """By default the one after that of REST: the usual one could be that of another server on the same machine."""
+    found = integer_option(url, name="grpc_port", default=port + 1)
+    if not 1 <= found <= 65_535:
+        raise errors.InvalidURL(f"{url.scheme} option grpc_port={found} is not a port.", hint="Give one up to 65535.")
+    return found
 
 
 def _is_local(host: str) -> bool:

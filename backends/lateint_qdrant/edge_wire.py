@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 import qdrant_edge as edge
 
 from lateint import errors
-from lateint.engine.payload import selected
 from lateint.filters import Filter
 from lateint.spec import DType, IndexSpec
 from lateint.types import Document, Hit, SearchRequest
@@ -100,22 +98,13 @@ def query(request: SearchRequest, spec: IndexSpec) -> edge.QueryRequest:
 def document(record: edge.Record, spec: IndexSpec) -> Document:
     """The document that a point holds."""
     identifier, payload = translate.restored(record.payload, spec.fields)
-    return Document(identifier, matrix(record.vector, identifier), payload, normalized=spec.normalize)
+    return Document(identifier, matrix(record.vector), payload, normalized=spec.normalize)
 
 
 def hit(point: edge.ScoredPoint, request: SearchRequest, spec: IndexSpec) -> Hit:
-    """The hit that a scored point is, with what the request asked for.
-
-    Raises:
-        UnexpectedResponse: its score is no number.
-    """
+    """The hit that a scored point is, with what the request asked for."""
     identifier, payload = translate.restored(point.payload, spec.fields)
-    if not math.isfinite(point.score):
-        raise errors.UnexpectedResponse(
-            f"document {identifier!r} has the score {point.score}.",
-            hint="Its rows or those of the query are too long for float32: scale them down, or normalise them.",
-        )
-    return Hit(identifier, point.score, selected(payload, request.payload), matrix(point.vector, identifier))
+    return translate.hit(identifier, payload, request, score=point.score, rows=matrix(point.vector))
 
 
 def rows(vectors: MultiVector) -> list[Any]:
@@ -126,21 +115,13 @@ def rows(vectors: MultiVector) -> list[Any]:
     return [memoryview(row) for row in vectors]
 
 
-def matrix(vector: Any, document: str) -> MultiVector | None:  # noqa: ANN401 - a union of seven, of which two occur
-    """Rows as the engine returns them, as an array; None where they were not asked for.
+def matrix(vector: Any) -> MultiVector | None:  # noqa: ANN401 - a union of seven, of which two occur
+    """Rows as the engine returns them, as an array; None where they were not asked for, or the document lost them.
 
     Packing row by row takes a third of the time that `np.array` does.
-
-    Raises:
-        UnexpectedResponse: the document has none.
     """
-    if vector is None:
+    if vector is None or VECTOR not in vector:
         return None
-    if VECTOR not in vector:
-        raise errors.UnexpectedResponse(
-            f"document {document!r} has lost its vectors; searches do not find it.",
-            hint="Write it again, or delete it.",
-        )
     values: list[list[float]] = vector[VECTOR]
     pack = struct.Struct(f"{len(values[0])}f").pack
     packed = bytearray().join([pack(*row) for row in values])

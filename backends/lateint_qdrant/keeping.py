@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -171,6 +172,8 @@ def _about(name: str, value: float) -> Json:
     return filters.within(name, gte=max(low, -_LARGEST), lte=min(high, _LARGEST))
 
 
+_NANOSECONDS = re.compile(r"\.\d{6}\d*[1-9]")
+
 _LARGEST = 1.7976931348623157e308
 
 
@@ -183,8 +186,11 @@ def _as_json(value: Any) -> Any:  # noqa: ANN401
 
 
 def _as_declared(value: Any, kind: FieldType | None) -> Any:  # noqa: ANN401
-    """A datetime where one is declared and the text is one; without a zone Qdrant takes it for UTC."""
-    if kind is not FieldType.DATETIME or not isinstance(value, str):
+    """A datetime where one is declared and the text is one; without a zone Qdrant takes it for UTC.
+
+    One with nanoseconds, which no datetime holds, stays text.
+    """
+    if kind is not FieldType.DATETIME or not isinstance(value, str) or _NANOSECONDS.search(value):
         return value
     try:
         found = datetime.fromisoformat(value)

@@ -27,7 +27,8 @@ VECTOR = "lateint"
 SPEC_KEY = "lateint"
 """Key in a collection's metadata under which its spec is kept, as JSON text: the server would change floats."""
 
-_NOT_IN_NAMES = frozenset('<>:"/\\|?*')
+_NOT_IN_NAMES = frozenset('<>:"/\\|?*#%')
+"""What servers refuse; and what clients before 1.20, over REST, take for the end of a name or for another letter."""
 
 PROJECTED = frozenset({ID_FIELD, PAYLOAD_FIELD, WORDS_FIELD})
 """Keys of a point's payload that lateint makes from the whole of it."""

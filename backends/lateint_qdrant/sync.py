@@ -39,7 +39,7 @@ def connect(url: EngineURL, settings: Settings) -> QdrantBackend:
     grpc = place.reach is Reach.GRPC or (place.reach is Reach.AUTO and _answers_grpc(place))
     client = _client(place, grpc=grpc, timeout_s=place.timeout_s)
     try:
-        with translated("connect", backend=place.scheme, secret=place.api_key):
+        with translated("connect", backend=place.scheme, secret=place.api_key, location=place.location):
             version = client.info().version
         session = connection.session(
             backend=place.scheme,
@@ -72,10 +72,17 @@ def connect_memory(url: EngineURL, settings: Settings) -> QdrantBackend:
 def borrow(client: QdrantClient, settings: Settings) -> QdrantBackend:
     """Speak through a client that somebody else made, and will close."""
     backend, location, grpc, local = connection.borrowed(client.init_options)
-    with translated("connect", backend=backend):
+    secret = client.init_options.get("api_key")
+    with translated("connect", backend=backend, secret=secret, location=location):
         version = client.info().version
     session = connection.session(
-        backend=backend, location=location, version=version, timeout_s=settings.timeout_s, grpc=grpc, local=local
+        backend=backend,
+        location=location,
+        version=version,
+        timeout_s=settings.timeout_s,
+        grpc=grpc,
+        local=local,
+        secret=secret,
     )
     return QdrantBackend(client, session, owned=False)
 
@@ -183,8 +190,8 @@ class QdrantBackend(Backend):
 
 
 def _client(place: Endpoint, *, grpc: bool, timeout_s: float) -> QdrantClient:
-    with warnings.catch_warnings():  # of a key without TLS, which has been decided on
-        warnings.simplefilter("ignore", UserWarning)
+    with translated("connect", backend=place.scheme, secret=place.api_key), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a key without TLS, which has been decided on
         return QdrantClient(**place.client_options(grpc=grpc, timeout_s=timeout_s))
 
 

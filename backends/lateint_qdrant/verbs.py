@@ -8,24 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from qdrant_client import models
 
 from lateint import errors
 from lateint.engine.backend import Failures, IndexInfo
 from lateint.engine.capabilities import Capabilities
-from lateint.engine.payload import selected
 from lateint.filters import Filter
 from lateint.spec import DType, IndexSpec
-from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, WriteFailure
+from lateint.types import Document, Page, SearchRequest, SearchResult, WriteFailure
+from lateint.vectors import MultiVector
 from lateint_qdrant import changes as payload_changes
-from lateint_qdrant import collection, guard, schema, splitting
+from lateint_qdrant import collection, guard, schema, splitting, translate
 from lateint_qdrant.calls import Ask, Point, Record, Steps, check_applied, status
 from lateint_qdrant.collection import Access, access
+from lateint_qdrant.cosine import unrounded
 from lateint_qdrant.filters import Json, keys
-from lateint_qdrant.keeping import Keeping, keeping, native_id
+from lateint_qdrant.keeping import Keeping, PointId, keeping, native_id
 from lateint_qdrant.transport import Query, Transport
+
+LONGEST_S = 86_400.0
+"""Seconds that a call may be given; clients overflow on times that mean "for ever"."""
 
 _MISSING = "no document has this id."
 
@@ -82,7 +86,6 @@ class Verbs:
             {
                 "collection_name": spec.name,
                 "vectors_config": {schema.VECTOR: vector},
-                "hnsw_config": models.HnswConfigDiff(m=0),
                 "metadata": collection.metadata(spec),
             },
         )
@@ -131,14 +134,17 @@ class Verbs:
 
     def write(self, index: IndexInfo, documents: Sequence[Document]) -> Steps[Failures]:
         """See `Backend.write`."""
-        kept = keeping(index)
+        kept, speak = keeping(index), access(index)
         for document in documents:
             self._check(document.vectors, index, document.id)
         points = [
-            Point(_required(kept, document.id), document.vectors, kept.stored(document.id, dict(document.payload)))
+            Point(
+                cast("PointId", kept.point(document.id)),  # the pipeline has refused ids that no point can have
+                _sent(document.vectors, speak),
+                kept.stored(document.id, dict(document.payload)),
+            )
             for document in documents
         ]
-        speak = access(index)
         for part in splitting.by_number(points, speak.max_points):
             if index.managed:
                 check_applied((yield self.transport.upsert(index.name, part, vector=speak.vector)))
@@ -203,15 +209,16 @@ class Verbs:
             self._check(request.query, index, None)
             queries.append(
                 Query(
-                    rows=request.query,
+                    rows=_sent(request.query, speak),
                     k=request.k,
                     condition=self._retrieving(index, request.filter),
-                    exact=None if self.local or not speak.ask_exact else request.exact,
+                    exact=None if self.local else request.exact,
                     payload=kept.wanted(request.payload),
                     with_vectors=request.with_vectors,
                 )
             )
-        timeout_s = max((request.timeout_s for request in requests if request.timeout_s is not None), default=None)
+        given = [min(request.timeout_s, LONGEST_S) for request in requests if request.timeout_s is not None]
+        timeout_s = max(given, default=None)
         answers: list[list[Record]] = []
         for part in splitting.by_size(queries, [query.rows.nbytes for query in queries], self._most_bytes):
             for some in splitting.by_number(part, speak.max_queries):
@@ -296,11 +303,9 @@ class Verbs:
         return lowered
 
 
-def _required(kept: Keeping, document: str) -> Any:  # noqa: ANN401
-    point = kept.point(document)
-    if point is None:
-        raise errors.InvalidInput(f"document id {document!r} is none of this collection.", document=document)
-    return point
+def _sent(rows: MultiVector, speak: Access) -> MultiVector:
+    """Rows that the server makes the given ones of."""
+    return unrounded(rows) if speak.scales_and_rounds else rows
 
 
 def _document(kept: Keeping, record: Record, index: IndexInfo) -> Document:
@@ -314,7 +319,7 @@ def _result(kept: Keeping, speak: Access, request: SearchRequest, records: Seque
     for record in records:
         identifier, payload = kept.restored(record.id, record.payload)
         score = -record.score if speak.smaller_is_better else record.score
-        hits.append(Hit(identifier, score, selected(payload, request.payload), record.rows))
+        hits.append(translate.hit(identifier, payload, request, score=score, rows=record.rows))
     warnings = speak.score_warnings if exact else (*speak.score_warnings, *speak.short_cut_warnings)
     return SearchResult(tuple(hits), exact=exact, warnings=warnings)
 

@@ -70,7 +70,7 @@ class ScanState:
 
     def _adapt(self, page: Page) -> None:
         """Pages are cut by bytes: as many documents of the size just seen as one batch may hold."""
-        size = sum(document.vectors.nbytes if self.with_vectors else 512 for document in page.documents)
+        size = sum(512 if document.vectors is None else document.vectors.nbytes for document in page.documents)
         if size:
             fitting = self.handle.info.capabilities.max_batch_bytes * len(page.documents) // size
             self.limit = max(1, min(_LARGEST_PAGE, fitting))
