@@ -4,52 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lateint import errors
 from lateint.engine.backend import IdMode, IndexInfo
 from lateint.engine.capabilities import Capabilities, Feature
 from lateint.spec import RESERVED_PREFIX, DType, FieldType, IndexSpec, check_fields, check_name
-from lateint_qdrant import schema
+from lateint_qdrant import schema, strict
+from lateint_qdrant.access import Access, access_to
 from lateint_qdrant.keeping import check_native_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """How a collection is spoken to; `IndexInfo.native["access"]`.
-
-    Attributes:
-        vector: name of the multi-vector; empty for the unnamed one.
-        approximate: a search that is not exact takes a short cut.
-        smaller_is_better: scores are distances.
-        scales_and_rounds: rows are scaled to length 1, and rounded to float16 after that.
-        score_warnings: what to know of every score.
-        short_cut_warnings: what to know of the scores of a search that takes the short cut.
-        filterable: payload keys that a filter may use; None for all.
-        deletable: the same for deleting by a filter.
-        max_points: most points of one upsert.
-        max_queries: most searches of one batch.
-        max_timeout_s: most seconds that a request may ask for.
-    """
-
-    vector: str
-    approximate: bool = False
-    smaller_is_better: bool = False
-    scales_and_rounds: bool = False
-    score_warnings: tuple[str, ...] = ()
-    short_cut_warnings: tuple[str, ...] = ()
-    filterable: frozenset[str] | None = None
-    deletable: frozenset[str] | None = None
-    max_points: int | None = None
-    max_queries: int | None = None
-    max_timeout_s: int | None = None
-
-
-def access(index: IndexInfo) -> Access:
-    """How to speak to the collection of an index."""
-    found: Access = index.native["access"]
-    return found
 
 
 def metadata(spec: IndexSpec) -> dict[str, Any]:
@@ -76,7 +40,11 @@ def described(name: str, collection: Any, capabilities: Capabilities, *, vector:
         if kept is None
         else _kept(name, collection, capabilities, vector, kept)
     )
-    return _strict(info, collection)
+    limits = collection.config.strict_mode_config
+    if limits is None or not limits.enabled:
+        return info
+    graph = _links(collection, multivectors(collection)[access_to(info).vector], "m") > 0
+    return strict.limited(info, limits, indexed=frozenset(collection.payload_schema), graph=graph)
 
 
 def _kept(name: str, collection: Any, capabilities: Capabilities, vector: str | None, kept: object) -> IndexInfo:  # noqa: ANN401
@@ -267,55 +235,6 @@ def _warnings(distance: str, stored: str) -> tuple[tuple[str, ...], tuple[str, .
     if stored not in {"float32", "float16"}:
         scores.append(f"Vectors are stored as {stored}, a compressed form: scores and rows are near the original ones.")
     return tuple(notes), tuple(scores)
-
-
-def _strict(info: IndexInfo, collection: Any) -> IndexInfo:  # noqa: ANN401
-    """The index under the limits that a collection in strict mode has."""
-    strict = collection.config.strict_mode_config
-    if strict is None or not strict.enabled:
-        return info
-    old, able = access(info), info.capabilities
-    indexed = frozenset(collection.payload_schema)
-    forbidden: set[Feature] = set()
-    warnings = info.warnings
-    if strict.search_allow_exact is False:
-        forbidden.add(Feature.EXACT_SEARCH)
-        if not _links(collection, multivectors(collection)[old.vector], "m"):  # refused then, exact or not
-            forbidden.add(Feature.APPROXIMATE_SEARCH)
-            warnings = (*warnings, _UNSEARCHABLE)
-    changed = replace(
-        old,
-        filterable=indexed if strict.unindexed_filtering_retrieve is False else None,
-        deletable=indexed if strict.unindexed_filtering_update is False else None,
-        max_points=strict.upsert_max_batchsize,
-        max_queries=getattr(strict, "search_max_batchsize", None),  # clients before 1.18 do not know it
-        max_timeout_s=strict.max_timeout,
-    )
-    rows = _max_rows(strict, old.vector)
-    limits = [limit for limit in (able.max_values, None if rows is None else rows * info.spec.dim) if limit is not None]
-    return replace(
-        info,
-        capabilities=replace(
-            able,
-            features=able.features - forbidden,
-            max_k=min(able.max_k, strict.max_query_limit or able.max_k),
-            max_values=min(limits, default=None),
-        ),
-        warnings=warnings,
-        native={**info.native, "access": changed},
-    )
-
-
-_UNSEARCHABLE = (
-    "Nothing can be searched: the strict mode of the collection forbids exact searches, and there is no graph for "
-    "others. Its owner can allow them (search_allow_exact)."
-)
-
-
-def _max_rows(strict: Any, vector: str) -> int | None:  # noqa: ANN401
-    """Most rows of a multi-vector."""
-    limit = (strict.multivector_config or {}).get(vector)
-    return None if limit is None else limit.max_vectors
 
 
 def _stored(params: Any) -> str:  # noqa: ANN401

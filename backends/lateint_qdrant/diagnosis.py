@@ -11,6 +11,7 @@ from lateint.engine.backend import IndexInfo
 from lateint.engine.capabilities import Capabilities, Feature
 from lateint.engine.findings import Finding, Severity
 from lateint_qdrant import collection, schema
+from lateint_qdrant.access import access_to
 
 _LIMITS = {
     "max_query_limit": "k up to {:,}",
@@ -123,7 +124,7 @@ def _multivector(info: IndexInfo, found: Any, vector: str) -> Finding:  # noqa: 
     if info.not_carried:
         notes.append(f"not carried: {', '.join(info.not_carried)}")
     notes += [warning.removesuffix(".") for warning in info.warnings]
-    if collection.access(info).short_cut_warnings:
+    if access_to(info).short_cut_warnings:
         notes.append("quantized")
         remedies.append("Search it with exact=True, the default, for scores of what is stored.")
     if _graph(found, params):

@@ -57,14 +57,14 @@ def examine(url: EngineURL, settings: Settings) -> Iterator[Finding]:
         ConfigurationError: a key that cannot or must not be sent.
         ConnectionFailed: the host has no address.
     """
-    place = connection.endpoint(url, settings)
-    yield from _host(place)
-    answers = {reach: _answer(place, reach) for reach in _LABEL}
+    endpoint = connection.endpoint(url, settings)
+    yield from _host(endpoint)
+    answers = {reach: _answer(endpoint, reach) for reach in _LABEL}
     alive = [reach for reach, answer in answers.items() if answer.error is None]
     for reach in answers:
-        yield _port(place, reach, answers)
+        yield _port(endpoint, reach, answers)
     used = next(
-        (reach for reach in (Reach.GRPC, Reach.REST) if reach in alive and place.reach in {reach, Reach.AUTO}), None
+        (reach for reach in (Reach.GRPC, Reach.REST) if reach in alive and endpoint.reach in {reach, Reach.AUTO}), None
     )
     if used is None:
         return
@@ -72,29 +72,29 @@ def examine(url: EngineURL, settings: Settings) -> Iterator[Finding]:
     yield version
     if version.severity is Severity.PROBLEM:
         return
-    names = yield from _key(place, used, alive)
+    names = yield from _key(endpoint, used, alive)
     if len(alive) == len(answers):
-        yield from _one_server(place, answers)
-    yield from _collections(place, used, names)
+        yield from _one_server(endpoint, answers)
+    yield from _collections(endpoint, used, names)
 
 
-def _host(place: Endpoint) -> Iterator[Finding]:
+def _host(endpoint: Endpoint) -> Iterator[Finding]:
     try:
-        found = ports.addresses(place.host, timeout_s=place.probe_s)
+        found = ports.addresses(endpoint.host, timeout_s=endpoint.probe_s)
     except OSError as error:
         raise errors.ConnectionFailed(
-            f"the host {place.host!r} has no address: {error.strerror or error}.",
+            f"the host {endpoint.host!r} has no address: {error.strerror or error}.",
             hint="Look for a typing error; in a container, a server is reached by its service name, not localhost.",
-            backend=place.scheme,
+            backend=endpoint.scheme,
             operation="doctor",
         ) from error
-    if found != [place.host]:
-        yield Finding(part="host", seen=f"{place.host} is {', '.join(found)}")
+    if found != [endpoint.host]:
+        yield Finding(part="host", seen=f"{endpoint.host} is {', '.join(found)}")
 
 
-def _answer(place: Endpoint, reach: Reach) -> _Answer:
+def _answer(endpoint: Endpoint, reach: Reach) -> _Answer:
     try:
-        with _client(place, reach, timeout_s=place.probe_s) as client:
+        with _client(endpoint, reach, timeout_s=endpoint.probe_s) as client:
             return _Answer(version=client.info().version)
     except (errors.AuthenticationFailed, errors.PermissionDenied):
         return _Answer()  # somebody is there
@@ -102,16 +102,16 @@ def _answer(place: Endpoint, reach: Reach) -> _Answer:
         return _Answer(error=error)
 
 
-def _port(place: Endpoint, reach: Reach, answers: Mapping[Reach, _Answer]) -> Finding:
-    number = place.port if reach is Reach.REST else place.grpc_port
+def _port(endpoint: Endpoint, reach: Reach, answers: Mapping[Reach, _Answer]) -> Finding:
+    number = endpoint.port if reach is Reach.REST else endpoint.grpc_port
     part, answer = f"{_LABEL[reach]} port {number}", answers[reach]
     if answer.error is None:
         return Finding(part=part, seen=f"answers, Qdrant {answer.version or 'of unknown version'}")
-    seen, remedy = _explained(place, reach, number, answer.error)
+    seen, remedy = _explained(endpoint, reach, number, answer.error)
     severity = Severity.PROBLEM
-    if place.reach not in {reach, Reach.AUTO}:
-        severity, remedy, seen = Severity.OK, "", f"{seen}; not used, as the URL says transport={place.reach}"
-    elif place.reach is Reach.AUTO and any(other.error is None for other in answers.values()):
+    if endpoint.reach not in {reach, Reach.AUTO}:
+        severity, remedy, seen = Severity.OK, "", f"{seen}; not used, as the URL says transport={endpoint.reach}"
+    elif endpoint.reach is Reach.AUTO and any(other.error is None for other in answers.values()):
         severity = Severity.WARNING
         seen += "; lateint works over " + (
             "gRPC, other programs may not" if reach is Reach.REST else "REST, at many times the processor time"
@@ -119,25 +119,25 @@ def _port(place: Endpoint, reach: Reach, answers: Mapping[Reach, _Answer]) -> Fi
     return Finding(part=part, seen=seen, severity=severity, remedy=remedy)
 
 
-def _explained(place: Endpoint, reach: Reach, number: int, error: errors.LateintError) -> tuple[str, str]:
+def _explained(endpoint: Endpoint, reach: Reach, number: int, error: errors.LateintError) -> tuple[str, str]:
     """Why a port is dead, and what to do."""
-    proxied = _proxied(place)
-    speech = ports.spoken(place.host, number, timeout_s=place.probe_s / 2)
+    proxied = _proxied(endpoint)
+    speech = ports.spoken(endpoint.host, number, timeout_s=endpoint.probe_s / 2)
     other = Speech.HTTP if reach is Reach.GRPC else Speech.HTTP2
     match speech:
         case Speech.CLOSED:
             seen, remedy = "is closed", _CLOSED[reach]
         case Speech.UNREACHABLE:
             seen, remedy = "cannot be reached", "Look at the address, and at firewalls on the way."
-        case Speech.TLS if not place.tls:
+        case Speech.TLS if not endpoint.tls:
             seen, remedy = "speaks TLS", f"Write {schema.ENGINE}+https://… if both ports do."
-        case Speech.HTTP | Speech.HTTP2 if place.tls:
+        case Speech.HTTP | Speech.HTTP2 if endpoint.tls:
             seen, remedy = "does not speak TLS", f"Write {schema.ENGINE}://… if neither port does."
         case _ if speech is other:
             seen = f"speaks {speech}, not {_PROTOCOL[reach]}"
             remedy = "REST has its port after the host, gRPC has grpc_port=…; look whether they are swapped."
         case _ if isinstance(error, errors.Timeout) or speech is Speech.SILENT:
-            seen = f"takes connections, and does not answer within {place.probe_s:g} s"
+            seen = f"takes connections, and does not answer within {endpoint.probe_s:g} s"
             remedy = "Look whether the server hangs or is overloaded, and whether it is Qdrant."
         case _ if untrusted := _UNTRUSTED.search(_said(error)):
             seen = f"has a certificate that is not trusted: {untrusted['why']}"
@@ -156,38 +156,38 @@ def _said(error: errors.LateintError) -> str:
     return message.removeprefix(f"{error.operation} on {asked}: ")
 
 
-def _proxied(place: Endpoint) -> str:
-    if not place.client_options(grpc=False, timeout_s=place.probe_s).get("trust_env", True):
+def _proxied(endpoint: Endpoint) -> str:
+    if not endpoint.client_options(grpc=False, timeout_s=endpoint.probe_s).get("trust_env", True):
         return ""
     proxies = sorted(getproxies().keys() & {"all", "grpc", "http", "https"})
-    if not proxies or proxy_bypass(place.host):
+    if not proxies or proxy_bypass(endpoint.host):
         return ""
     names = ", ".join(f"{name.upper()}_PROXY" for name in proxies)
-    return f"A proxy is set in the environment ({names}); NO_PROXY={place.host} goes around it."
+    return f"A proxy is set in the environment ({names}); NO_PROXY={endpoint.host} goes around it."
 
 
-def _key(place: Endpoint, used: Reach, alive: list[Reach]) -> Generator[Finding, None, list[str]]:
+def _key(endpoint: Endpoint, used: Reach, alive: list[Reach]) -> Generator[Finding, None, list[str]]:
     """Whether the key opens the door; the names of the collections behind it."""
     try:
-        names = _names(place, used)
+        names = _names(endpoint, used)
     except (errors.AuthenticationFailed, errors.PermissionDenied) as error:
-        given = "none is given" if place.api_key is None else "refused"
+        given = "none is given" if endpoint.api_key is None else "refused"
         remedy = f"Set {KEY_VARIABLE} to a key that the server knows; in Python, pass connect(url, api_key=…)."
         yield Finding(part="key", seen=f"{given}: {_said(error)}", severity=Severity.PROBLEM, remedy=remedy)
         return []
     except errors.LateintError as error:
         yield Finding(part="collections", seen=_said(error), severity=Severity.PROBLEM, remedy=error.hint)
         return []
-    yield _rights(place, used, alive)
+    yield _rights(endpoint, used, alive)
     return names
 
 
-def _rights(place: Endpoint, used: Reach, alive: list[Reach]) -> Finding:
+def _rights(endpoint: Endpoint, used: Reach, alive: list[Reach]) -> Finding:
     """What the key may do."""
-    if place.api_key is None:
+    if endpoint.api_key is None:
         return Finding(part="key", seen="none is given, none is wanted")
     try:
-        _names(replace(place, api_key=None), used)
+        _names(replace(endpoint, api_key=None), used)
     except errors.LateintError:
         pass
     else:
@@ -200,7 +200,7 @@ def _rights(place: Endpoint, used: Reach, alive: list[Reach]) -> Finding:
     try:
         if Reach.REST not in alive:
             raise errors.ConnectionFailed("only REST tells")
-        with _client(place, Reach.REST, timeout_s=place.probe_s) as client:
+        with _client(endpoint, Reach.REST, timeout_s=endpoint.probe_s) as client:
             client.http.client.request(type_=object, method="GET", url=_FOR_MANAGERS)
     except errors.PermissionDenied:
         return Finding(
@@ -214,10 +214,10 @@ def _rights(place: Endpoint, used: Reach, alive: list[Reach]) -> Finding:
     return Finding(part="key", seen="accepted, for reading and writing")
 
 
-def _one_server(place: Endpoint, answers: Mapping[Reach, _Answer]) -> Iterator[Finding]:
+def _one_server(endpoint: Endpoint, answers: Mapping[Reach, _Answer]) -> Iterator[Finding]:
     """Two ports may be forwarded from two servers."""
     try:
-        names = {reach: set(_names(place, reach)) for reach in answers}
+        names = {reach: set(_names(endpoint, reach)) for reach in answers}
     except errors.LateintError:
         return
     if names[Reach.REST] != names[Reach.GRPC] or len({answer.version for answer in answers.values()}) > 1:
@@ -229,13 +229,13 @@ def _one_server(place: Endpoint, answers: Mapping[Reach, _Answer]) -> Iterator[F
         )
 
 
-def _collections(place: Endpoint, used: Reach, names: list[str]) -> Iterator[Finding]:
+def _collections(endpoint: Endpoint, used: Reach, names: list[str]) -> Iterator[Finding]:
     if not names:
         return
-    with _client(place, used, timeout_s=place.timeout_s) as client:
+    with _client(endpoint, used, timeout_s=endpoint.timeout_s) as client:
         for name in names:
             try:
-                with translated("doctor", name, backend=place.scheme, secret=place.api_key):
+                with translated("doctor", name, backend=endpoint.scheme, secret=endpoint.api_key):
                     found = client.get_collection(name)
             except errors.IndexNotFound:
                 continue  # dropped since
@@ -252,19 +252,19 @@ def _collections(place: Endpoint, used: Reach, names: list[str]) -> Iterator[Fin
                 yield from diagnosis.of_collection(name, found, schema.GRPC_CAPABILITIES)
 
 
-def _names(place: Endpoint, reach: Reach) -> list[str]:
-    with _client(place, reach, timeout_s=place.probe_s) as client:
+def _names(endpoint: Endpoint, reach: Reach) -> list[str]:
+    with _client(endpoint, reach, timeout_s=endpoint.probe_s) as client:
         return sorted(entry.name for entry in client.get_collections().collections)
 
 
 @contextmanager
-def _client(place: Endpoint, reach: Reach, *, timeout_s: float) -> Iterator[QdrantClient]:
+def _client(endpoint: Endpoint, reach: Reach, *, timeout_s: float) -> Iterator[QdrantClient]:
     """Qdrant's client over one transport; what goes wrong inside comes out in the words of lateint."""
     with warnings.catch_warnings():  # of a key without TLS, which has been decided on
         warnings.simplefilter("ignore", UserWarning)
-        client = QdrantClient(**place.client_options(grpc=reach is Reach.GRPC, timeout_s=timeout_s))
+        client = QdrantClient(**endpoint.client_options(grpc=reach is Reach.GRPC, timeout_s=timeout_s))
     try:
-        with translated("doctor", backend=place.scheme, secret=place.api_key):
+        with translated("doctor", backend=endpoint.scheme, secret=endpoint.api_key):
             yield client
     finally:
         client.close()

@@ -12,7 +12,7 @@ import numpy as np
 from qdrant_client import models
 
 from lateint.vectors import MultiVector
-from lateint_qdrant.calls import Ask, Call, Point, Record, status
+from lateint_qdrant.calls import Ask, Call, Point, Record, applied
 from lateint_qdrant.filters import Json
 from lateint_qdrant.keeping import PointId
 from lateint_qdrant.transport import Query, Transport
@@ -26,11 +26,11 @@ class OverClient(Transport):
             models.PointStruct(id=point.id, vector=_struct(point.rows, vector), payload=point.payload)
             for point in points
         ]
-        return Ask("upsert", {"collection_name": collection, "points": made, "wait": True}, read=status)
+        return Ask("upsert", {"collection_name": collection, "points": made, "wait": True}, read=applied)
 
     def update_vectors(self, collection: str, points: Sequence[Point], *, vector: str) -> Call:
         made = [models.PointVectors(id=point.id, vector=_struct(point.rows, vector)) for point in points]
-        return Ask("update_vectors", {"collection_name": collection, "points": made, "wait": True}, read=status)
+        return Ask("update_vectors", {"collection_name": collection, "points": made, "wait": True}, read=applied)
 
     def retrieve(
         self, collection: str, points: Sequence[PointId], *, vector: str | None, payload: bool | list[str]
@@ -80,7 +80,7 @@ class OverClient(Transport):
 
         asked = [self._asked(query, vector) for query in queries]
         place = {"collection_name": collection, "timeout": server_s}
-        if len(asked) == 1:  # of a batch the client makes a deep copy, number by number
+        if len(asked) == 1:  # of a batch the client makes a deep copy, number by number: a third of the time
             alone = {_ALONE.get(name, name): value for name, value in asked[0].items()}
             return Ask("query_points", place | alone, read=lambda reply: read([reply]))
         requests = [models.QueryRequest(**one) for one in asked]

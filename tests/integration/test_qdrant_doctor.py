@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ pytest.importorskip("qdrant_edge", reason="the double runs on the engine of late
 pytest.importorskip("click", reason="the command comes with lateint[cli]")
 
 from click.testing import CliRunner
-from qdrant_client import QdrantClient
 from qdrant_client import models as m
 
 import lateint
@@ -36,8 +36,11 @@ from lateint.cli.app import app
 from lateint.engine import ports
 from lateint.engine.ports import Speech
 from lateint_qdrant import connection
+from tests.servers.qdrant.asking import client as plain
+from tests.servers.qdrant.asking import multivector, url_of
 from tests.servers.qdrant.double import Double, free_ports
 
+multi = partial(multivector, size=8)
 CLIENT = metadata.version("qdrant-client")
 DIM = 8
 READS = {
@@ -73,15 +76,6 @@ def _no_key_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(connection.KEY_VARIABLE, raising=False)
 
 
-def plain(server: Double, **options: Any) -> QdrantClient:
-    return QdrantClient(url=server.rest_url, check_compatibility=False, timeout=60, **options)
-
-
-def url_of(server: Double, **options: object) -> str:
-    more = "".join(f"&{name}={value}" for name, value in options.items())
-    return f"qdrant://127.0.0.1:{server.rest_port}?grpc_port={server.grpc_port}{more}"
-
-
 def printed(url: str, *more: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["doctor", url, *more])
     assert "Traceback" not in result.stderr
@@ -104,12 +98,6 @@ def checks(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def severities(found: dict[str, Any]) -> dict[str, str]:
     return {part: check["severity"] for part, check in checks(found).items() if check["index"] is None}
-
-
-def multi(distance: m.Distance = m.Distance.DOT, **more: Any) -> m.VectorParams:
-    more = {"size": DIM, "hnsw_config": m.HnswConfigDiff(m=0), **more}
-    comparator = m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM)
-    return m.VectorParams(distance=distance, multivector_config=comparator, **more)
 
 
 class TestHealthy:

@@ -42,11 +42,6 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Double]:
         yield started
 
 
-@pytest.fixture(params=["grpc", "rest"])
-def over_grpc(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "grpc")
-
-
 @pytest.fixture
 def qdrant(double: Double, over_grpc: bool) -> Iterator[QdrantClient]:
     made = client(double, over_grpc=over_grpc)
@@ -108,13 +103,7 @@ class TestErrors:
         assert time.monotonic() - start >= 0.3
 
     def test_delay_beyond_the_deadline_is_applied_yet_unanswered(self, double, over_grpc, qdrant):
-        impatient = QdrantClient(
-            url=double.rest_url,
-            grpc_port=double.grpc_port,
-            prefer_grpc=over_grpc,
-            check_compatibility=False,
-            timeout=1,
-        )
+        impatient = client(double, over_grpc=over_grpc, timeout=1)
         double.fault("delay", "Points/Upsert", delay_s=1.5)
         with pytest.raises(FAILURES):
             impatient.upsert(NAME, [point(1)])

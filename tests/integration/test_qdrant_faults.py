@@ -23,6 +23,7 @@ pytest.importorskip("qdrant_edge", reason="the double runs on the engine of late
 
 import lateint
 from lateint import Document, IndexSpec, RetryPolicy, errors
+from tests.servers.qdrant.asking import url_of
 from tests.servers.qdrant.double import Double, free_ports
 
 DIM = 8
@@ -56,15 +57,6 @@ def server(double: Double) -> Iterator[Double]:
         double.clear()
     except OSError:  # killed by the test
         double.restart()
-
-
-@pytest.fixture(params=["grpc", "rest"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def url_of(server: Double, transport: str = "auto") -> str:
-    return f"qdrant://127.0.0.1:{server.rest_port}?grpc_port={server.grpc_port}&transport={transport}"
 
 
 def in_small_batches(client: Any) -> Any:

@@ -20,10 +20,9 @@ import lateint
 from lateint import Document, Feature, IndexSpec, errors, field
 from lateint.filters import Filter
 from tests.servers.discovery import QdrantServer
+from tests.servers.qdrant import asking
 
 DIM = 4
-MULTI = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
-NO_GRAPH = models.HnswConfigDiff(m=0)
 ROWS = np.eye(2, DIM)
 WHEN = datetime(2020, 1, 2, tzinfo=UTC)
 
@@ -39,8 +38,7 @@ class Place:
 
     def found(self, *, distance: str = "Dot", dim: int = DIM, **more: Any) -> str:
         """Make a collection as somebody else would."""
-        params = {"hnsw_config": NO_GRAPH, "multivector_config": MULTI, **more}
-        vector = models.VectorParams(size=dim, distance=models.Distance(distance), **params)
+        vector = asking.multivector(distance, size=dim, **more)
         title = models.VectorParams(size=2, distance=models.Distance.DOT)
         self.plain.create_collection(self.name, vectors_config={"colbert": vector, "title": title})
         return self.name
@@ -51,14 +49,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def plain(qdrant_server: QdrantServer) -> Iterator[QdrantClient]:
-    client = QdrantClient(
-        url=qdrant_server.rest_url,
-        grpc_port=qdrant_server.grpc_port,
-        prefer_grpc=True,
-        api_key=qdrant_server.api_key,
-        timeout=60,
-        check_compatibility=False,
-    )
+    client = asking.client(qdrant_server, over_grpc=True)
     yield client
     client.close()
 

@@ -17,6 +17,7 @@ from qdrant_client import QdrantClient, models
 import lateint
 from lateint import Document, IndexSpec, RetryPolicy, errors, field
 from tests.servers.discovery import QdrantServer
+from tests.servers.qdrant import asking
 from tests.servers.qdrant.answers import vector
 
 DIM = 8
@@ -54,9 +55,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def plain(qdrant_server: QdrantServer) -> Iterator[QdrantClient]:
-    client = QdrantClient(
-        url=qdrant_server.rest_url, api_key=qdrant_server.api_key, timeout=60, check_compatibility=False
-    )
+    client = asking.client(qdrant_server)
     yield client
     client.close()
 

@@ -17,6 +17,7 @@ from qdrant_client import QdrantClient
 
 import lateint
 from lateint import RetryPolicy, errors
+from tests.servers.qdrant.asking import url_of
 from tests.servers.qdrant.double import Double, free_ports
 
 ONCE = RetryPolicy(attempts=1)
@@ -26,15 +27,6 @@ ONCE = RetryPolicy(attempts=1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Double]:
     with Double(tmp_path_factory.mktemp("surroundings"), api_key="s3cret") as server:
         yield server
-
-
-@pytest.fixture(params=["grpc", "rest"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def url_of(server: Double, transport: str = "auto", host: str = "127.0.0.1") -> str:
-    return f"qdrant://{host}:{server.rest_port}?grpc_port={server.grpc_port}&transport={transport}"
 
 
 class Other:

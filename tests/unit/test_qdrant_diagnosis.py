@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,14 +14,11 @@ from qdrant_client import models as m
 from lateint import IndexSpec
 from lateint.engine.findings import Finding, Severity
 from lateint_qdrant import collection, diagnosis, schema
+from tests.servers.qdrant.asking import multivector
+
+multi = partial(multivector, size=8)
 
 NO_GRAPH = m.HnswConfigDiff(m=0)
-
-
-def multi(distance: m.Distance = m.Distance.DOT, **more: Any) -> m.VectorParams:
-    more = {"size": 8, "hnsw_config": NO_GRAPH, **more}
-    comparator = m.MultiVectorConfig(comparator=m.MultiVectorComparator.MAX_SIM)
-    return m.VectorParams(distance=distance, multivector_config=comparator, **more)
 
 
 DENSE = m.VectorParams(size=4, distance=m.Distance.COSINE)

@@ -26,12 +26,14 @@ from lateint.engine.registry import Settings
 from lateint.spec import DType, FieldType
 from lateint.types import Document
 from lateint_qdrant import collection, connection, schema
-from lateint_qdrant.collection import access, described
+from lateint_qdrant.access import access_to
+from lateint_qdrant.collection import described
 from lateint_qdrant.connection import Reach
 from lateint_qdrant.errors import translated
 from lateint_qdrant.keeping import Found, native_id
 from lateint_qdrant.over_client import OverClient
 from lateint_qdrant.over_grpc import OverGrpc
+from lateint_qdrant.place import Speech
 from tests.servers.qdrant.answers import found, vector
 
 INT8 = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
@@ -96,7 +98,7 @@ class TestOwn:
         index = opened(self.kept(strict_mode_config=strict, indexes={"year": "integer"}))
         assert index.capabilities.max_k == 50
         assert index.capabilities.max_values == 400
-        speak = access(index)
+        speak = access_to(index)
         assert (speak.max_points, speak.max_queries, speak.max_timeout_s) == (10, 2, 5)
         assert speak.filterable == frozenset({"year"})
         assert speak.deletable is None
@@ -117,11 +119,11 @@ class TestFound:
         assert index.writable
         assert index.id_mode is IdMode.NATIVE
         assert index.warnings == ()
-        assert access(index).vector == "colbert"
+        assert access_to(index).vector == "colbert"
         assert Feature.APPROXIMATE_SEARCH not in index.capabilities.features
 
     def test_unnamed(self) -> None:
-        assert access(opened(found(vector()))).vector == ""
+        assert access_to(opened(found(vector()))).vector == ""
 
     def test_choice(self) -> None:
         info = found({"a": vector(), "b": vector(8), "title": vector(16, multi=False)})
@@ -154,8 +156,8 @@ class TestFound:
         own = changes.pop("own", None)
         index = opened(found({"colbert": vector(hnsw_config=own)}, **changes))
         assert (Feature.APPROXIMATE_SEARCH in index.capabilities.features) is approximate
-        assert access(index).approximate is approximate
-        assert bool(access(index).short_cut_warnings) is ("quantization_config" in changes)
+        assert access_to(index).approximate is approximate
+        assert bool(access_to(index).short_cut_warnings) is ("quantization_config" in changes)
 
     def test_exact_search_forbidden(self) -> None:
         """With a graph there is the other search."""
@@ -202,8 +204,8 @@ class TestFound:
     def test_distances(self, distance: str, normalize: bool, smaller: bool, words: str) -> None:
         index = opened(found({"colbert": vector(distance=distance)}))
         assert index.spec.normalize is normalize
-        assert access(index).smaller_is_better is smaller
-        assert bool(access(index).score_warnings) is smaller
+        assert access_to(index).smaller_is_better is smaller
+        assert bool(access_to(index).score_warnings) is smaller
         assert any(words in warning for warning in index.warnings)
 
     @pytest.mark.parametrize(
@@ -394,15 +396,16 @@ class TestBorrowing:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            ({"url": "http://user:word@h:1"}, ("qdrant", "qdrant://h:1", False, False)),
-            ({"url": "https://h", "prefer_grpc": True}, ("qdrant+https", "qdrant+https://h:6333", True, False)),
-            ({"host": "h", "port": 2, "api_key": "k"}, ("qdrant+https", "qdrant+https://h:2", False, False)),
-            ({"location": "h:3"}, ("qdrant", "qdrant://h:3", False, False)),
-            ({"path": "/x"}, ("qdrant+memory", "qdrant+memory://", False, True)),
+            ({"url": "http://user:word@h:1"}, ("qdrant", "qdrant://h:1", Speech.REST)),
+            ({"url": "https://h", "prefer_grpc": True}, ("qdrant+https", "qdrant+https://h:6333", Speech.GRPC)),
+            ({"host": "h", "port": 2, "api_key": "k"}, ("qdrant+https", "qdrant+https://h:2", Speech.REST)),
+            ({"location": "h:3"}, ("qdrant", "qdrant://h:3", Speech.REST)),
+            ({"path": "/x"}, ("qdrant+memory", "qdrant+memory://", Speech.LOCAL)),
         ],
     )
-    def test_where_it_goes(self, options: dict[str, Any], expected: tuple[str, str, bool, bool]) -> None:
-        assert connection.borrowed(options) == expected
+    def test_where_it_goes(self, options: dict[str, Any], expected: tuple[str, str, Speech]) -> None:
+        place = connection.borrowed(options, Settings())
+        assert (place.backend, place.location, place.speech) == expected
 
 
 class Status(grpcio.RpcError):  # type: ignore[misc]  # gRPC has no types

@@ -14,10 +14,12 @@ from qdrant_client import grpc, models
 
 from lateint import IndexSpec, errors, field, filters
 from lateint.engine.backend import IndexInfo
-from lateint.types import Document, SearchRequest
+from lateint.engine.capabilities import Feature
+from lateint.types import Document, SearchRequest, Slice
 from lateint_qdrant import collection, connection, schema
 from lateint_qdrant.calls import Ask, Record
 from lateint_qdrant.collection import described
+from lateint_qdrant.place import Place, Speech
 from tests.servers.qdrant.answers import found, vector
 
 SPEC = IndexSpec("pages", 4, fields={"year": "integer", "lang": "keyword"}, encoder={"name": "x", "scale": 0.1})
@@ -42,11 +44,9 @@ def carried_out(steps: Any, answer: Callable[[Any], Any]) -> Any:
 class TestVerbs:
     """What is yielded: the calls of a verb, in their order, without anybody to answer."""
 
-    def verbs(self, **changes: Any) -> Any:
-        session = connection.session(
-            backend="qdrant", location="", version=changes.pop("version", "1.18.3"), timeout_s=60.0, **changes
-        )
-        return session.verbs
+    def verbs(self, *, grpc: bool = False, version: str = "1.18.3") -> Any:
+        speech = Speech.GRPC if grpc else Speech.REST
+        return connection.verbs(Place(backend="qdrant", location="", speech=speech, timeout_s=60.0), version)
 
     def strict(self, **limits: Any) -> IndexInfo:
         """An index under strict mode, with a payload index for one of its two fields."""
@@ -221,9 +221,42 @@ class TestVerbs:
         assert call.arguments["search_params"].exact is exact
 
     @pytest.mark.parametrize("over_grpc", [True, False], ids=["grpc", "rest"])
+    def test_slice_and_filter(self, over_grpc: bool) -> None:
+        """Both must hold; beside the alternatives of an `|` the slice would be one more of them.
+
+        Breaks when: the slice is merged into the clauses of the filter.
+        """
+        index = opened(found({"colbert": vector()}, indexes={"year": "integer"}))
+        either = filters.bound((field("year") == 1) | (field("year") == 2), index.spec.fields)
+        steps = self.verbs(grpc=over_grpc, version="1.19.0").scan(
+            index, cursor=None, limit=9, condition=either, with_vectors=False, part=Slice(index=2, count=7)
+        )
+        call = next(steps)
+        if over_grpc:
+            sent = grpc.ScrollPoints.FromString(call.message).filter
+            parts = [part.filter.should if part.HasField("filter") else part.slice for part in sent.must]
+        else:
+            sent = call.arguments["scroll_filter"]
+            parts = [getattr(part, "should", None) or part.slice for part in sent.must]
+        assert not sent.should
+        (part, alternatives) = parts
+        assert (part.total, part.index) == (7, 2)
+        assert len(alternatives) == 2
+
+    @pytest.mark.parametrize(
+        ("version", "known"), [("1.18.3", False), ("1.19.0", True), ("1.20", True), ("2.0.0-dev", True)]
+    )
+    @pytest.mark.parametrize("over_grpc", [True, False], ids=["grpc", "rest"])
+    def test_slices_by_version(self, version: str, known: bool, over_grpc: bool) -> None:
+        """An older server over gRPC would answer each worker with everything."""
+        capabilities = self.verbs(grpc=over_grpc, version=version).capabilities
+        assert (Feature.SCAN_SLICES in capabilities.features) is known
+        assert capabilities.since.get(Feature.SCAN_SLICES) == (None if known else "1.19")
+
+    @pytest.mark.parametrize("over_grpc", [True, False], ids=["grpc", "rest"])
     def test_large_batches_of_queries(self, over_grpc: bool) -> None:
         """No request is larger than a server takes, and every query is answered, in its order."""
-        most = connection.session(backend="qdrant", location="", version="1.18", timeout_s=1, grpc=over_grpc).verbs
+        most = self.verbs(grpc=over_grpc)
         rows = np.ones((most.capabilities.max_batch_bytes // 4 // 4 // 3, 4), np.float32)
         steps = most.search(opened(found({"colbert": vector()})), [SearchRequest(query=rows, k=k) for k in range(1, 8)])
         limits = []

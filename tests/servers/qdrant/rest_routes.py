@@ -35,7 +35,6 @@ class Routes:
             ("PATCH", "/collections/([^/]+)", "Collections/Update", True, self._update),
             ("DELETE", "/collections/([^/]+)", "Collections/Delete", True, self._drop),
             ("PUT", "/collections/([^/]+)/index", "Points/CreateFieldIndex", True, self._updated(_create_index)),
-            ("DELETE", "/collections/([^/]+)/index/([^/]+)", "Points/DeleteFieldIndex", True, self._delete_index),
             ("PUT", points, "Points/Upsert", True, self._updated(_upsert)),
             ("POST", points, "Points/Get", False, self._read(_get)),
             ("POST", f"{points}/delete", "Points/Delete", True, self._updated(lambda c, b: c.delete(b))),
@@ -98,9 +97,6 @@ class Routes:
 
     def _drop(self, body: Json, waits: bool, name: str) -> Any:
         return self._store.drop(name)
-
-    def _delete_index(self, body: Json, waits: bool, name: str, field: str) -> Any:
-        return self._updated(lambda collection, _: collection.delete_index(field))(body, waits, name)
 
     def _updated(self, apply: Callable[[Collection, Json], int]) -> Callable[..., Any]:
         def work(body: Json, waits: bool, name: str) -> Any:
