@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.servers import discovery
-from tests.servers.discovery import QdrantServer
+from tests.servers.discovery import QdrantServer, WeaviateServer
+
+if TYPE_CHECKING:
+    from tests.servers.weaviate.server import Server
 
 # A loaded machine is slow, not wrong: no test fails on time.
 settings.register_profile("lateint", deadline=None)
 settings.load_profile("lateint")
 
 
-CLIENTS = {"qdrant": "qdrant_client"}
+CLIENTS = {"qdrant": "qdrant_client", "weaviate": "weaviate"}
 """What the tests of a server need to be imported at all; without it they are skipped as whole files."""
 
 
@@ -34,10 +38,32 @@ def pytest_configure() -> None:
 def qdrant_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
     """One Qdrant server for the whole run; tests make collections of their own in it and drop them."""
     with ExitStack() as stack:
-        try:
+        with _or_skip("qdrant"):
             server = stack.enter_context(discovery.qdrant(tmp_path_factory.mktemp("qdrant")))
-        except discovery.ServerNotFound as reason:
-            if "qdrant" in discovery.required():
-                pytest.fail(f"{reason} LATEINT_REQUIRE_SERVERS asks for one.")
-            pytest.skip(str(reason))
         yield server
+
+
+@pytest.fixture(scope="session")
+def weaviate_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WeaviateServer]:
+    """One Weaviate server for the whole run; tests make collections of their own in it and drop them."""
+    with ExitStack() as stack:
+        with _or_skip("weaviate"):
+            server = stack.enter_context(discovery.weaviate(tmp_path_factory.mktemp("weaviate")))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def own_weaviate() -> type[Server]:
+    """For tests that kill a Weaviate server, or start one with keys or settings: `with own_weaviate(folder) as server`."""
+    with _or_skip("weaviate"):
+        return discovery.own_weaviate()
+
+
+@contextmanager
+def _or_skip(engine: str) -> Iterator[None]:
+    try:
+        yield
+    except discovery.ServerNotFound as reason:
+        if engine in discovery.required():
+            pytest.fail(f"{reason} LATEINT_REQUIRE_SERVERS asks for one.")
+        pytest.skip(str(reason))
