@@ -6,18 +6,17 @@ Nothing is written, and each step ends within seconds.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
-from urllib.request import getproxies, proxy_bypass
 
 from qdrant_client import QdrantClient
 
 from lateint import errors
-from lateint.engine import ports
+from lateint.engine import doors
+from lateint.engine.doors import Door, said
 from lateint.engine.findings import Finding, Severity
 from lateint.engine.ports import Speech
 from lateint.engine.registry import Settings
@@ -29,16 +28,11 @@ from lateint_qdrant.errors import translated
 _FOR_MANAGERS = "/profiler/slow_requests"
 """Is read with a key that may manage the server, and with no other; servers have it from 1.16 on."""
 
-_LABEL = {Reach.REST: "REST", Reach.GRPC: "gRPC"}
 _PROTOCOL = {Reach.REST: Speech.HTTP, Reach.GRPC: Speech.HTTP2}
 _CLOSED = {
     Reach.REST: "Start the server, or put the port of its REST interface into the URL.",
     Reach.GRPC: "Publish that port too (docker run -p 6334:6334), or name another one with grpc_port=… in the URL.",
 }
-_ROOTS = {Reach.REST: "SSL_CERT_FILE", Reach.GRPC: "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"}
-"""Variable of the environment with the file of authorities to trust."""
-
-_UNTRUSTED = re.compile(r"(?:CERTIFICATE_VERIFY_FAILED|UNAUTHENTICATED(?=: Hostname))[]:]* (?P<why>.*?)(?:: OK)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +52,8 @@ def examine(url: EngineURL, settings: Settings) -> Iterator[Finding]:
         ConnectionFailed: the host has no address.
     """
     endpoint = connection.endpoint(url, settings)
-    yield from _host(endpoint)
-    answers = {reach: _answer(endpoint, reach) for reach in _LABEL}
+    yield from doors.named(endpoint.host, backend=endpoint.scheme, timeout_s=endpoint.probe_s)
+    answers = {reach: _answer(endpoint, reach) for reach in _PROTOCOL}
     alive = [reach for reach, answer in answers.items() if answer.error is None]
     for reach in answers:
         yield _port(endpoint, reach, answers)
@@ -78,20 +72,6 @@ def examine(url: EngineURL, settings: Settings) -> Iterator[Finding]:
     yield from _collections(endpoint, used, names)
 
 
-def _host(endpoint: Endpoint) -> Iterator[Finding]:
-    try:
-        found = ports.addresses(endpoint.host, timeout_s=endpoint.probe_s)
-    except OSError as error:
-        raise errors.ConnectionFailed(
-            f"the host {endpoint.host!r} has no address: {error.strerror or error}.",
-            hint="Look for a typing error; in a container, a server is reached by its service name, not localhost.",
-            backend=endpoint.scheme,
-            operation="doctor",
-        ) from error
-    if found != [endpoint.host]:
-        yield Finding(part="host", seen=f"{endpoint.host} is {', '.join(found)}")
-
-
 def _answer(endpoint: Endpoint, reach: Reach) -> _Answer:
     try:
         with _client(endpoint, reach, timeout_s=endpoint.probe_s) as client:
@@ -103,11 +83,10 @@ def _answer(endpoint: Endpoint, reach: Reach) -> _Answer:
 
 
 def _port(endpoint: Endpoint, reach: Reach, answers: Mapping[Reach, _Answer]) -> Finding:
-    number = endpoint.port if reach is Reach.REST else endpoint.grpc_port
-    part, answer = f"{_LABEL[reach]} port {number}", answers[reach]
+    door, answer = _door(endpoint, reach), answers[reach]
     if answer.error is None:
-        return Finding(part=part, seen=f"answers, Qdrant {answer.version or 'of unknown version'}")
-    seen, remedy = _explained(endpoint, reach, number, answer.error)
+        return Finding(part=door.part, seen=f"answers, Qdrant {answer.version or 'of unknown version'}")
+    seen, remedy = doors.explained(door, answer.error)
     severity = Severity.PROBLEM
     if endpoint.reach not in {reach, Reach.AUTO}:
         severity, remedy, seen = Severity.OK, "", f"{seen}; not used, as the URL says transport={endpoint.reach}"
@@ -116,54 +95,21 @@ def _port(endpoint: Endpoint, reach: Reach, answers: Mapping[Reach, _Answer]) ->
         seen += "; lateint works over " + (
             "gRPC, other programs may not" if reach is Reach.REST else "REST, at many times the processor time"
         )
-    return Finding(part=part, seen=seen, severity=severity, remedy=remedy)
+    return Finding(part=door.part, seen=seen, severity=severity, remedy=remedy)
 
 
-def _explained(endpoint: Endpoint, reach: Reach, number: int, error: errors.LateintError) -> tuple[str, str]:
-    """Why a port is dead, and what to do."""
-    proxied = _proxied(endpoint)
-    speech = ports.spoken(endpoint.host, number, timeout_s=endpoint.probe_s / 2)
-    other = Speech.HTTP if reach is Reach.GRPC else Speech.HTTP2
-    match speech:
-        case Speech.CLOSED:
-            seen, remedy = "is closed", _CLOSED[reach]
-        case Speech.UNREACHABLE:
-            seen, remedy = "cannot be reached", "Look at the address, and at firewalls on the way."
-        case Speech.TLS if not endpoint.tls:
-            seen, remedy = "speaks TLS", f"Write {schema.ENGINE}+https://… if both ports do."
-        case Speech.HTTP | Speech.HTTP2 if endpoint.tls:
-            seen, remedy = "does not speak TLS", f"Write {schema.ENGINE}://… if neither port does."
-        case _ if speech is other:
-            seen = f"speaks {speech}, not {_PROTOCOL[reach]}"
-            remedy = "REST has its port after the host, gRPC has grpc_port=…; look whether they are swapped."
-        case _ if isinstance(error, errors.Timeout) or speech is Speech.SILENT:
-            seen = f"takes connections, and does not answer within {endpoint.probe_s:g} s"
-            remedy = "Look whether the server hangs or is overloaded, and whether it is Qdrant."
-        case _ if untrusted := _UNTRUSTED.search(_said(error)):
-            seen = f"has a certificate that is not trusted: {untrusted['why']}"
-            remedy = f"Use a name that it is valid for, or put the certificate of its authority into {_ROOTS[reach]}."
-        case _:
-            seen, remedy = _said(error), error.hint
-    return seen, f"{remedy} {proxied}".strip()
-
-
-def _said(error: errors.LateintError) -> str:
-    """Its message, without what to do, and who was asked what."""
-    message = str(error).removesuffix(error.hint).rstrip(" .")
-    if not isinstance(error, errors.BackendError):
-        return message
-    asked = error.backend if error.index is None else f"index {error.index!r}"
-    return message.removeprefix(f"{error.operation} on {asked}: ")
-
-
-def _proxied(endpoint: Endpoint) -> str:
-    if not endpoint.client_options(grpc=False, timeout_s=endpoint.probe_s).get("trust_env", True):
-        return ""
-    proxies = sorted(getproxies().keys() & {"all", "grpc", "http", "https"})
-    if not proxies or proxy_bypass(endpoint.host):
-        return ""
-    names = ", ".join(f"{name.upper()}_PROXY" for name in proxies)
-    return f"A proxy is set in the environment ({names}); NO_PROXY={endpoint.host} goes around it."
+def _door(endpoint: Endpoint, reach: Reach) -> Door:
+    return Door(
+        product="Qdrant",
+        scheme=schema.ENGINE,
+        host=endpoint.host,
+        port=endpoint.port if reach is Reach.REST else endpoint.grpc_port,
+        speech=_PROTOCOL[reach],
+        tls=endpoint.tls,
+        within_s=endpoint.probe_s,
+        open_it=_CLOSED[reach],
+        proxied=bool(endpoint.client_options(grpc=False, timeout_s=endpoint.probe_s).get("trust_env", True)),
+    )
 
 
 def _key(endpoint: Endpoint, used: Reach, alive: list[Reach]) -> Generator[Finding, None, list[str]]:
@@ -173,10 +119,10 @@ def _key(endpoint: Endpoint, used: Reach, alive: list[Reach]) -> Generator[Findi
     except (errors.AuthenticationFailed, errors.PermissionDenied) as error:
         given = "none is given" if endpoint.api_key is None else "refused"
         remedy = f"Set {KEY_VARIABLE} to a key that the server knows; in Python, pass connect(url, api_key=…)."
-        yield Finding(part="key", seen=f"{given}: {_said(error)}", severity=Severity.PROBLEM, remedy=remedy)
+        yield Finding(part="key", seen=f"{given}: {said(error)}", severity=Severity.PROBLEM, remedy=remedy)
         return []
     except errors.LateintError as error:
-        yield Finding(part="collections", seen=_said(error), severity=Severity.PROBLEM, remedy=error.hint)
+        yield Finding(part="collections", seen=said(error), severity=Severity.PROBLEM, remedy=error.hint)
         return []
     yield _rights(endpoint, used, alive)
     return names
@@ -242,7 +188,7 @@ def _collections(endpoint: Endpoint, used: Reach, names: list[str]) -> Iterator[
             except errors.LateintError as error:
                 yield Finding(
                     part=f"collection {name!r}",
-                    seen=_said(error),
+                    seen=said(error),
                     severity=Severity.PROBLEM,
                     remedy=error.hint,
                     index=name,

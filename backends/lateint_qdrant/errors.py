@@ -96,6 +96,7 @@ _TABLE = (
     # Of the server's limits.
     Rule(text="MaxDepth", raises=errors.UnexpectedResponse, message=_DEEP, hint=_NESTED),
     Rule(text="recursion limit", raises=errors.UnexpectedResponse, message=_DEEP, hint=_NESTED),
+    Rule(text="Error parsing message", raises=errors.UnexpectedResponse, message=_DEEP, hint=_NESTED),  # protobuf 6
     Rule(text="larger than max", raises=errors.UnexpectedResponse, hint="Raise the client's message limit."),
     Rule(text="larger than allowed", raises=errors.UnexpectedResponse, hint=_LARGE),
     Rule(status=("413",), raises=errors.UnexpectedResponse, hint=_LARGE),

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -36,9 +32,11 @@ from lateint.cli.app import app
 from lateint.engine import ports
 from lateint.engine.ports import Speech
 from lateint_qdrant import connection
+from tests.servers import tls
+from tests.servers.ports import free_ports
 from tests.servers.qdrant.asking import client as plain
 from tests.servers.qdrant.asking import multivector, url_of
-from tests.servers.qdrant.double import Double, free_ports
+from tests.servers.qdrant.double import Double
 
 multi = partial(multivector, size=8)
 CLIENT = metadata.version("qdrant-client")
@@ -374,59 +372,14 @@ class TestVersions:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with a certificate of localhost that nobody trusts, and its key."""
-    tool = shutil.which("openssl")
-    if tool is None:
-        pytest.skip("openssl makes the certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    command = [tool, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-addext", names, *files], check=True, capture_output=True)
-    return folder
+    return tls.certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def behind_tls(certificate: Path, server: Double) -> Iterator[tuple[int, int]]:
     """Both ports of the double behind TLS."""
-    with_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with_tls.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-    with_tls.set_alpn_protocols(["h2", "http/1.1"])
-    fronts = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    for front, port in zip(fronts, (server.rest_port, server.grpc_port), strict=True):
-        threading.Thread(target=forward, args=(front, port, with_tls), daemon=True).start()
-    yield fronts[0].getsockname()[1], fronts[1].getsockname()[1]
-    for front in fronts:
-        front.shutdown(socket.SHUT_RDWR)
-        front.close()
-
-
-def forward(front: socket.socket, port: int, with_tls: ssl.SSLContext) -> None:
-    while True:
-        try:
-            raw, _ = front.accept()
-        except OSError:  # closed: the test is over
-            return
-        threading.Thread(target=forward_one, args=(raw, port, with_tls), daemon=True).start()
-
-
-def forward_one(raw: socket.socket, port: int, with_tls: ssl.SSLContext) -> None:
-    with suppress(OSError), raw:
-        outside = with_tls.wrap_socket(raw, server_side=True)
-        with outside, socket.create_connection(("127.0.0.1", port)) as inside:
-            back = threading.Thread(target=pump, args=(inside, outside), daemon=True)
-            back.start()
-            pump(outside, inside)
-            back.join()
-
-
-def pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for end in (source, target):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+    with tls.Front(server.rest_port, certificate) as rest, tls.Front(server.grpc_port, certificate) as grpc:
+        yield rest.port, grpc.port
 
 
 class TestTls:
@@ -451,7 +404,7 @@ class TestTls:
 
     def test_trusted(self, behind_tls: tuple[int, int], certificate: Path) -> None:
         """What the remedy says works, over both."""
-        trusted = str(certificate / "cert.pem")
+        trusted = str(certificate)
         environment = {"SSL_CERT_FILE": trusted, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": trusted}
         command = [sys.executable, "-m", "lateint", "doctor", "--json"]
         done = subprocess.run(

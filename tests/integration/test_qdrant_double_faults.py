@@ -21,7 +21,7 @@ from qdrant_client import models as m
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from tests.servers import discovery
+from tests.servers import container, discovery
 from tests.servers.qdrant.asking import client, multivector, point, refused
 from tests.servers.qdrant.double import Double
 
@@ -320,7 +320,7 @@ class TestDiscovery:
 
     def test_nothing_found(self, tmp_path, monkeypatch):
         monkeypatch.setattr(discovery, "_why_no_double", lambda: "qdrant_edge not installed")
-        monkeypatch.setattr(discovery, "_why_no_container", lambda: "docker is not installed")
+        monkeypatch.setattr(container, "why_not", lambda: "docker is not installed")
         expected = "container: docker is not installed; double: qdrant_edge not installed"
         with pytest.raises(discovery.ServerNotFound, match=expected), discovery.qdrant(tmp_path, {}):
             pass
@@ -332,20 +332,20 @@ class TestDiscovery:
 
 class TestCompose:
     def test_one_version(self):
-        pinned = dict(line.split("=") for line in lines(discovery.COMPOSE / "versions.env"))
+        pinned = dict(line.split("=") for line in lines(container.COMPOSE / "versions.env"))
         assert f"qdrant/qdrant:${{QDRANT_VERSION:-{pinned['QDRANT_VERSION']}}}" in text(
-            discovery.COMPOSE / "qdrant.yaml"
+            container.COMPOSE / "qdrant.yaml"
         )
 
     def test_every_file_is_included(self):
-        files = {path.name for path in discovery.COMPOSE.glob("*.yaml")} - {"all.yaml"}
+        files = {path.name for path in container.COMPOSE.glob("*.yaml")} - {"all.yaml"}
         assert {
-            line.removeprefix("  - ") for line in lines(discovery.COMPOSE / "all.yaml") if line.startswith("  - ")
+            line.removeprefix("  - ") for line in lines(container.COMPOSE / "all.yaml") if line.startswith("  - ")
         } == files
 
     def test_health_check(self, double):
         """Its command, taken out of the file, finds the double healthy and a dead port not."""
-        given = text(discovery.COMPOSE / "qdrant.yaml").split(">-\n")[1].split("interval:")[0]
+        given = text(container.COMPOSE / "qdrant.yaml").split(">-\n")[1].split("interval:")[0]
         command = " ".join(given.split()).replace("$$", "$")
         for port, healthy in ((double.rest_port, True), (1, False)):
             done = subprocess.run(

@@ -23,8 +23,9 @@ pytest.importorskip("qdrant_edge", reason="the double runs on the engine of late
 
 import lateint
 from lateint import Document, IndexSpec, RetryPolicy, errors
+from tests.servers.ports import free_ports
 from tests.servers.qdrant.asking import url_of
-from tests.servers.qdrant.double import Double, free_ports
+from tests.servers.qdrant.double import Double
 
 DIM = 8
 QUICK = RetryPolicy(attempts=5, base_s=0.01, longest_s=0.05, total_s=10.0)
@@ -143,7 +144,8 @@ class TestWrite:
     @pytest.mark.parametrize("effect", ["kill-before", "kill-after"])
     def test_the_server_dies_and_comes_back(self, connect: Any, server: Double, effect: str) -> None:
         """The write goes on where it stood, within the time that retries are given."""
-        patient = RetryPolicy(attempts=40, base_s=0.2, longest_s=0.5, total_s=60.0)
+        # Some versions of gRPC look for a lost server every five seconds only.
+        patient = RetryPolicy(attempts=400, base_s=0.2, longest_s=0.5, total_s=60.0)
         index = connect(retry=patient).create_index(spec())
         server.fault(effect, "Points/Upsert", skip=3)
 

@@ -17,8 +17,9 @@ from qdrant_client import QdrantClient
 
 import lateint
 from lateint import RetryPolicy, errors
+from tests.servers.ports import free_ports
 from tests.servers.qdrant.asking import url_of
-from tests.servers.qdrant.double import Double, free_ports
+from tests.servers.qdrant.double import Double
 
 ONCE = RetryPolicy(attempts=1)
 
