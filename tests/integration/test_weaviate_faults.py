@@ -93,6 +93,13 @@ def client(server: Server) -> Iterator[lateint.Client]:
         yield client
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers that died are taken for dead at once, as they would be a little later."""
+    monkeypatch.setattr(journal, "GRACE_S", 1.0)
+
+
+@pytest.mark.usefixtures("_impatient")
 class TestKilled:
     @pytest.mark.parametrize("trial", range(4))
     def test_while_writing(self, server: Server, client: lateint.Client, trial: int) -> None:
@@ -130,14 +137,13 @@ class TestKilled:
     @pytest.mark.parametrize("trial", range(2))
     @pytest.mark.parametrize("seed", [None, 0, 1], ids=["new", "same", "changed"])
     def test_healed_by_another_write(
-        self, server: Server, client: lateint.Client, trial: int, seed: int | None, monkeypatch: pytest.MonkeyPatch
+        self, server: Server, client: lateint.Client, trial: int, seed: int | None
     ) -> None:
         """Opening and searching say what a kill may have damaged, and writing anything heals all that is stored.
 
         Breaks when: nothing durable says what was being written, so that documents which had been acknowledged before
         are missing from answers that look whole; or the server takes what heals them for unchanged.
         """
-        monkeypatch.setattr(journal, "GRACE_S", 1.0)
         index, given = client.create_index(SPEC), documents(seed or 0)
         if seed is not None:
             index.write(documents(0))
@@ -257,6 +263,7 @@ class TestTimeouts:
         assert (report.written, report.failed) == (COUNT, ())
         check(client.open("pages"), given)
 
+    @pytest.mark.usefixtures("_impatient")
     def test_given_up(self, server: Server, client: lateint.Client) -> None:
         """What is given up is reported, seen on opening or searching, and healed by writing it again elsewhere."""
         client.create_index(SPEC)
