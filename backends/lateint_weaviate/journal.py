@@ -26,6 +26,7 @@ from lateint import errors
 from lateint_weaviate import asking, wire
 from lateint_weaviate.calls import Http, Pause, Steps
 from lateint_weaviate.collection import Access
+from lateint_weaviate.errors import of_object
 from lateint_weaviate.keeping import with_ids
 from lateint_weaviate.schema import JOURNAL
 from lateint_weaviate.wire import Object
@@ -243,7 +244,9 @@ def dropped(cls: str) -> Steps[None]:
 def _put(each: Object) -> Steps[None]:
     refused = yield asking.inserting(_PLACE, [each])
     if refused:
-        raise errors.UnexpectedResponse(f"the server did not take an entry of {JOURNAL}: {refused[0]:.200}")
+        raise of_object(refused[0]) or errors.UnexpectedResponse(
+            f"the server did not take an entry of {JOURNAL}: {refused[0]:.200}"
+        )
 
 
 def _base(cls: str) -> int:
