@@ -5,10 +5,10 @@ The server itself loses entries of its indexes in all of these, and does not fin
 
 from __future__ import annotations
 
-import random
+import itertools
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from lateint import Document, Index, IndexSpec, RetryPolicy, errors, field
 from lateint.scoring import maxsim, tolerance
 from lateint.types import SearchRequest
 from lateint.vectors import normalized
-from lateint_weaviate import journal
+from lateint_weaviate import journal, sync
 from tests.servers.discovery import WeaviateServer
 
 if TYPE_CHECKING:
@@ -99,26 +99,47 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "GRACE_S", 1.0)
 
 
+Killing = Callable[[Callable[[], list[Document]], int], list[Document]]
+
+
+@pytest.fixture
+def kill_during(server: Server, monkeypatch: pytest.MonkeyPatch) -> Killing:
+    """Does something, kills the server while a given call of it goes out, and starts the server again."""
+
+    def kill_during(work: Callable[[], list[Document]], call: int) -> list[Document]:
+        sent, moment, send = itertools.count(1), threading.Event(), sync.Own.rpc
+
+        def counting(self: sync.Own, *arguments: Any) -> Any:
+            if next(sent) == call:
+                moment.set()
+            return send(self, *arguments)
+
+        with monkeypatch.context() as patched, ThreadPoolExecutor(1) as pool:
+            patched.setattr(sync.Own, "rpc", counting)
+            working = pool.submit(work)
+            assert moment.wait(60), f"{work} makes no call number {call}"
+            server.kill()
+            done = working.result()
+        server.start()
+        return done
+
+    return kill_during
+
+
 @pytest.mark.usefixtures("_impatient")
 class TestKilled:
-    @pytest.mark.parametrize("trial", range(4))
-    def test_while_writing(self, server: Server, client: lateint.Client, trial: int) -> None:
+    @pytest.mark.parametrize("call", [2, 4, 5, 6])
+    def test_while_writing(self, server: Server, client: lateint.Client, kill_during: Killing, call: int) -> None:
         """What was acknowledged survives; the rest is healed by writing it again from another process.
 
         Breaks when: the last batch before the kill is acknowledged before the server keeps its index, or the same
         vectors are sent again and not indexed again.
         """
-        index, given = client.create_index(SPEC), documents(trial)
-        done: list[list[Document]] = []
-        writing = threading.Thread(target=lambda: done.append(acknowledged(index, given)))
-        writing.start()
-        time.sleep(random.Random(trial).uniform(0.05, 0.4))
-        server.kill()
-        writing.join()
-        server.start()
+        index, given = client.create_index(SPEC), documents(call)
+        done = kill_during(lambda: acknowledged(index, given), call)
         with lateint.connect(server.url) as another:
             index = another.open("pages")
-            check(index, done[0], others=True)
+            check(index, done, others=True)
             index.write(given)
             check(index, given)
 
@@ -134,10 +155,13 @@ class TestKilled:
         with lateint.connect(server.url) as another:
             check(another.open("pages"), given)
 
-    @pytest.mark.parametrize("trial", range(2))
-    @pytest.mark.parametrize("seed", [None, 0, 1], ids=["new", "same", "changed"])
+    @pytest.mark.parametrize(
+        ("seed", "call"),  # a batch of documents on its way, or what follows it
+        [(None, 5), (None, 8), (0, 8), (0, 13), (1, 8), (1, 12)],
+        ids=["new-5", "new-8", "same-8", "same-13", "changed-8", "changed-12"],
+    )
     def test_healed_by_another_write(
-        self, server: Server, client: lateint.Client, trial: int, seed: int | None
+        self, server: Server, client: lateint.Client, kill_during: Killing, call: int, seed: int | None
     ) -> None:
         """Opening and searching say what a kill may have damaged, and writing anything heals all that is stored.
 
@@ -147,12 +171,7 @@ class TestKilled:
         index, given = client.create_index(SPEC), documents(seed or 0)
         if seed is not None:
             index.write(documents(0))
-        writing = threading.Thread(target=lambda: acknowledged(index, given))
-        writing.start()
-        time.sleep(random.Random(trial).uniform(0.05, 0.5))
-        server.kill()
-        writing.join()
-        server.start()
+        kill_during(lambda: acknowledged(index, given), call)
         with lateint.connect(server.url) as another:
             index = another.open("pages")
             stored = list(index.scan(with_vectors=True))
