@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +11,11 @@ import pytest
 
 from lateint.aclient import AsyncClient, AsyncIndex
 from lateint.engine.backend import AsyncBackend
-from lateint.engine.capabilities import Capabilities
+from lateint.engine.capabilities import Capabilities, Feature
 from lateint.spec import IndexSpec
 from lateint.testing.colours import Colour
 from lateint.testing.data import DIM
+from lateint.testing.shelf import Shelf
 from lateint.testing.target import Target
 from lateint.types import Document
 
@@ -35,17 +36,23 @@ class Lab:
     client: AsyncClient
     capabilities: Capabilities
 
-    def __init__(self, target: Target, colour: Colour, folder: Path) -> None:
+    def __init__(self, target: Target, colour: Colour, folder: Path, shelf: Shelf) -> None:
+        """`shelf` has what this test shares with others."""
         self.target = target
         self.colour = colour
         self.url = target.url_in(folder)
         self._prefix = f"conformance-{secrets.token_hex(4)}"
         self._made = 0
+        self._shelf = shelf
         self._clients: list[AsyncClient] = []
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end."""
-        return self.colour.run(steps)
+        try:
+            return self.colour.run(steps)
+        except Exception:
+            self._shelf.clear()
+            raise
 
     async def begin(self) -> None:
         """Connect, and ask what the engine declares."""
@@ -54,7 +61,7 @@ class Lab:
 
     async def end(self) -> None:
         """Leave nothing behind."""
-        if self.target.is_shared:
+        if self.target.is_shared and self._made:
             await self.reconnect()
             for name in await self.client.list_indexes():
                 if name.startswith(self._prefix):
@@ -101,6 +108,26 @@ class Lab:
         """
         index = await self.client.create_index(IndexSpec(self.name(), dim, **spec))
         await index.write(documents)
+        return index
+
+    async def shared(self, documents: Sequence[Document], *, dim: int = DIM, **spec: Any) -> AsyncIndex:  # noqa: ANN401
+        """An index with these documents in it, for a test that leaves it as it finds it: the next one gets the same.
+
+        That is so within one class of tests, where indexes outlive clients, and until a test fails.
+
+        Args:
+            documents: in it.
+            dim: of the index.
+            spec: what else `IndexSpec` takes.
+        """
+        if not self.target.is_shared or Feature.PERSISTENT not in self.capabilities.features:
+            return await self.index(documents, dim=dim, **spec)
+        spec["dim"] = dim
+        if name := self._shelf.find(documents, spec):
+            return await self.client.open(name)
+        index = await self.client.create_index(IndexSpec(self._shelf.name(), **spec))
+        await index.write(documents)
+        self._shelf.put(index.name, documents, spec)
         return index
 
     async def reopened(self, index: AsyncIndex) -> AsyncIndex:

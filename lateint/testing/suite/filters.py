@@ -154,7 +154,7 @@ class TestFilters(Suite):
         fields = {name: kind for name, kind in fields.items() if kind in lab.capabilities.field_types}
         payloads = [{"ratio": 3.0, "number": 3, "word": "3"}, {"ratio": 2.5, "number": 2, "word": "x"}]
         documents = [Document(f"d{n}", [[1.0] * 4], payload) for n, payload in enumerate(payloads)]
-        index = await lab.index(documents, dim=4, fields=fields)
+        index = await lab.shared(documents, dim=4, fields=fields)
         values: dict[str, list[Any]] = {
             "ratio": [3, np.float32(2.5), np.int64(3)],
             "number": [np.int32(3), np.uint8(2)],
@@ -200,7 +200,7 @@ class TestFilters(Suite):
             for microsecond in (0, 1, 999999)
         ]
         documents = [Document(moment.isoformat(), [[1.0] * 4], {"moment": moment}) for moment in moments]
-        index = await lab.index(documents, dim=4, fields={"moment": FieldType.DATETIME})
+        index = await lab.shared(documents, dim=4, fields={"moment": FieldType.DATETIME})
         await check_filters(index, documents, [field("moment") > moment for moment in moments])
 
     @classmethod
@@ -215,4 +215,4 @@ class TestFilters(Suite):
         possible = fields_for(lab.capabilities)
         fields = {name: FIELDS[name] for name in names} if names else possible
         documents = filterable(fields)
-        return documents, await lab.index(documents, fields=fields)
+        return documents, await lab.shared(documents, fields=fields)
