@@ -33,11 +33,11 @@ with lateint.connect(url, **options) as client:
 """
 
 
-def many() -> list[Document]:
+def many(count: int = MANY) -> list[Document]:
     """Small documents, more than any page holds; ids in no order."""
     return [
-        Document(f"id-{number * 7919 % MANY:04d}", [[1.0, number % 17 - 8.0]] * (1 + number % 3), {"number": number})
-        for number in range(MANY)
+        Document(f"id-{number * 7919 % count:04d}", [[1.0, number % 17 - 8.0]] * (1 + number % 3), {"number": number})
+        for number in range(count)
     ]
 
 

@@ -36,7 +36,7 @@ class TestScanSlices(Suite):
 
         Breaks when: the engine reads past the slice, as a server that is too old for it may.
         """
-        documents = many()
+        documents = many(1203)
         index = await lab.shared(documents, dim=2)
         for count in (1, 2, 7):
             parts = [await self._read(index, part) for part in slices(count)]
@@ -73,16 +73,16 @@ class TestScanSlices(Suite):
 
         Breaks when: the slice becomes one more alternative of the filter, or takes its place.
         """
-        documents = many()
+        documents = many(1203)
         index = await lab.shared(documents, dim=2, fields={"number": FieldType.INTEGER})
         unfiltered = [set(await self._read(index, part)) for part in slices(3)]
         conditions: list[Filter] = []
         if Feature.FILTER_IDS in lab.capabilities.features:
             conditions += [ids([document.id for document in documents[:50]]), ids([])]
         if Feature.FILTER_EQUAL in lab.capabilities.features:
-            conditions += [(field("number") == 7) | (field("number") == 8) | (field("number") == 2990)]
+            conditions += [(field("number") == 7) | (field("number") == 8) | (field("number") == 1200)]
         if {Feature.FILTER_ORDER, Feature.FILTER_NOT} <= lab.capabilities.features:
-            conditions += [~(field("number") >= 1500)]
+            conditions += [~(field("number") >= 600)]
         for condition in conditions:
             parts = [await self._read(index, part, condition) for part in slices(3)]
             self._check(parts, selected(condition, documents, index))
