@@ -36,7 +36,9 @@ GRACE_S = 20.0
 
 _PLACE = Access(cls=JOURNAL, vector="")
 _WRITING, _COUNT, _LAST = "lateint_writing", "lateint_count", "lateint_last"
-_PAGE = 100
+_FIRST, _PAGE = 2, 100
+"""Mostly there is the mark and nothing else; what lies behind it belongs to other indexes."""
+
 _LOW = 2**64
 """The lower half of an id tells the objects of one index apart."""
 
@@ -120,9 +122,10 @@ def looked(cls: str, *, whole: bool = False, timeout_s: float | None = None) -> 
     base, after = _base(cls), _id(_base(cls) - 1)
     properties = [_COUNT, _LAST, *([_WRITING] if whole else [])]
     entries: list[Entry] = []
+    limit = _FIRST
     while True:
         message = wire.fetch(
-            JOURNAL, vector=None, limit=_PAGE, after=after, filters=None, properties=properties, times=True
+            JOURNAL, vector=None, limit=limit, after=after, filters=None, properties=properties, times=True
         )
         try:
             records = yield asking.reading(message, None, timeout_s)
@@ -135,9 +138,9 @@ def looked(cls: str, *, whole: bool = False, timeout_s: float | None = None) -> 
                 return State(tuple(entries), str(record.properties[_LAST]))
             written = frozenset(str(record.properties.get(_WRITING, "")).split())
             entries.append(Entry(record.uuid, int(record.properties[_COUNT]), record.updated_ms, written))
-        if len(records) < _PAGE:
+        if len(records) < limit:
             return State(tuple(entries), "")
-        after = records[-1].uuid
+        after, limit = records[-1].uuid, _PAGE
 
 
 def new_entry(cls: str) -> str:

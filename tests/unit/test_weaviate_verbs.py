@@ -203,6 +203,22 @@ class TestJournal:
 
     ENTRY = journal.new_entry("Pages")
 
+    def test_of_many_indexes(self) -> None:
+        """A search asks for little more than the mark of its own index; many writers are read to the last all the same."""
+        entries = [
+            Record(entry, {"lateint_count": 1}) for entry in sorted(journal.new_entry("Pages") for _ in range(3))
+        ]
+        mark = Record(str(uuid.UUID(int=uuid.UUID(self.ENTRY).int | 2**64 - 1)), {"lateint_last": "mark"})
+        steps: Generator[Any, Any, journal.State] = journal.looked("Pages")
+        assert next(steps).message.limit == 2
+        assert returned(steps, [mark, Record(str(uuid.UUID(int=2**128 - 1)), {})]) == journal.State((), "mark")
+        steps = journal.looked("Pages")
+        next(steps)
+        following: Any = steps.send(entries[:2])
+        assert (following.message.limit, following.message.after) == (100, entries[1].uuid)
+        state = returned(steps, [entries[2], mark])
+        assert ([each.uuid for each in state.entries], state.mark) == ([each.uuid for each in entries], "mark")
+
     def test_entry_that_no_filter_finds(self) -> None:
         steps: Generator[Any, Any, None] = journal.removed(self.ENTRY)
         assert next(steps).method == "BatchDelete"
