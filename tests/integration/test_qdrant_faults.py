@@ -182,7 +182,8 @@ class TestWrite:
 
     def test_too_slow(self, connect: Any, server: Double) -> None:
         """A server that does not answer in time: `Timeout`, soon after the time that was given."""
-        index = connect(timeout_s=1.0, retry=ONCE).create_index(spec())
+        name = connect().create_index(spec()).name
+        index = connect(timeout_s=1.0, retry=ONCE).open(name)
         server.fault("delay", "Points/Upsert", delay_s=4.0, times=10)
         began = time.monotonic()
         with pytest.raises(errors.Timeout) as caught:

@@ -153,9 +153,11 @@ def asynchronous(server: Server, grpc_port: int, **more: Any) -> Iterator[Write]
     url = f"weaviate://127.0.0.1:{server.port}?grpc_port={grpc_port}"
     with asyncio.Runner() as runner:
         client = runner.run(lateint.aconnect(url, **more))
-        index = runner.run(client.open("pages"))
-        yield lambda given: runner.run(index.write(given))
-        runner.run(client.close())
+        try:
+            index = runner.run(client.open("pages"))
+            yield lambda given: runner.run(index.write(given))
+        finally:
+            runner.run(client.close())
 
 
 @contextmanager
@@ -163,11 +165,13 @@ def lent_asynchronous(server: Server, grpc_port: int, **more: Any) -> Iterator[W
     own = weaviate.use_async_with_local(**options(server, grpc_port=grpc_port))
     with asyncio.Runner() as runner:
         runner.run(own.connect())
-        client = runner.run(lateint.aconnect(own, **more))
-        index = runner.run(client.open("pages"))
-        yield lambda given: runner.run(index.write(given))
-        runner.run(client.close())
-        runner.run(own.close())
+        try:
+            client = runner.run(lateint.aconnect(own, **more))
+            index = runner.run(client.open("pages"))
+            yield lambda given: runner.run(index.write(given))
+            runner.run(client.close())
+        finally:
+            runner.run(own.close())
 
 
 @pytest.mark.parametrize("way", [lent, asynchronous, lent_asynchronous])
@@ -178,7 +182,7 @@ class TestHealed:
         """Shorter than a batch takes: requests become smaller until all is written, and scored right."""
         index = client.create_index(SPEC)
         given = documents(COUNT, ROWS, DIM, seed=1)
-        policy = RetryPolicy(attempts=30, longest_s=0.5, total_s=300)
+        policy = RetryPolicy(attempts=1000, longest_s=0.5, total_s=300)
         with way(server, server.grpc_port, timeout_s=0.1, retry=policy) as write:
             report = write(given)
         assert (report.written, report.failed) == (COUNT, ())
