@@ -1,0 +1,35 @@
+"""Vespa: an application of schemas, deployed to its config server and used through its HTTP interfaces.
+
+Importing this package imports no client.
+"""
+
+from __future__ import annotations
+
+from lateint.engine.registry import Plugin, Variant
+
+__all__ = ["plugin"]
+
+_OPTIONS = ("config_port", "insecure")
+
+plugin = Plugin(
+    scheme="vespa",
+    variants={
+        "": Variant(
+            summary="a Vespa application",
+            example="vespa://localhost:8080",
+            connect="lateint_vespa.sync:connect",
+            options=_OPTIONS,
+            api_key=True,
+            declares="lateint_vespa.schema:CAPABILITIES",
+        ),
+        "https": Variant(
+            summary="a Vespa application behind TLS",
+            example="vespa+https://vespa.example.com",
+            connect="lateint_vespa.sync:connect",
+            options=_OPTIONS,
+            api_key=True,
+            declares="lateint_vespa.schema:CAPABILITIES",
+        ),
+    },
+    clients={"vespa.application.Vespa": "lateint_vespa.sync:borrow"},
+)
