@@ -19,6 +19,9 @@ check: $(VENV)/.installed  ## lint, types, import direction
 
 bench: $(VENV)/.installed  ## the benchmarks, side by side with peers that are installed
 	$(BIN)/python bench/maxsim.py
+	$(BIN)/python bench/qdrant_wire.py
+	$(BIN)/python bench/qdrant_ingest.py
+	$(BIN)/python bench/qdrant_search.py
 
 clean:
 	rm -rf $(VENV)

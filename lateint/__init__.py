@@ -25,7 +25,7 @@ from lateint.jobs.report import VerificationReport
 from lateint.jobs.verify import averify, verify
 from lateint.retriever import Retriever
 from lateint.spec import DType, FieldType, IndexSpec
-from lateint.types import Document, Hit, SearchResult, ServerInfo, WriteFailure, WriteReport
+from lateint.types import Document, Hit, SearchResult, ServerInfo, Slice, WriteFailure, WriteReport
 from lateint.vectors import as_multivector
 
 __version__ = "0.1.0"
@@ -50,6 +50,7 @@ __all__ = [
     "Scan",
     "SearchResult",
     "ServerInfo",
+    "Slice",
     "VerificationReport",
     "WriteFailure",
     "WriteReport",

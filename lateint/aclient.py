@@ -15,7 +15,7 @@ from lateint.engine.prepare import prepared_searches
 from lateint.engine.retry import RetryPolicy
 from lateint.filters import Filter
 from lateint.spec import FieldType, IndexSpec
-from lateint.types import Document, SearchResult, ServerInfo, WriteReport
+from lateint.types import Document, SearchResult, ServerInfo, Slice, WriteReport
 
 T = TypeVar("T")
 
@@ -205,9 +205,16 @@ class AsyncIndex:
         )
         return await self._run(pipelines.search(self._handle, requests))
 
-    def scan(self, *, with_vectors: bool = False, filter: Filter | None = None, cursor: str | None = None) -> AsyncScan:  # noqa: A002
+    def scan(
+        self,
+        *,
+        with_vectors: bool = False,
+        filter: Filter | None = None,  # noqa: A002
+        part: Slice | None = None,
+        cursor: str | None = None,
+    ) -> AsyncScan:
         """See `Index.scan`; needs no `await` itself."""
-        state = scan.start(self._handle, condition=filter, with_vectors=with_vectors, cursor=cursor)
+        state = scan.start(self._handle, condition=filter, with_vectors=with_vectors, cursor=cursor, part=part)
         return AsyncScan(self, state)
 
     async def update(

@@ -15,7 +15,7 @@ from lateint.engine.prepare import prepared_searches
 from lateint.engine.retry import RetryPolicy
 from lateint.filters import Filter
 from lateint.spec import FieldType, IndexSpec
-from lateint.types import Document, SearchResult, ServerInfo, WriteReport
+from lateint.types import Document, SearchResult, ServerInfo, Slice, WriteReport
 
 T = TypeVar("T")
 
@@ -307,21 +307,31 @@ class Index:
         )
         return self._run(pipelines.search(self._handle, requests))
 
-    def scan(self, *, with_vectors: bool = False, filter: Filter | None = None, cursor: str | None = None) -> Scan:  # noqa: A002
+    def scan(
+        self,
+        *,
+        with_vectors: bool = False,
+        filter: Filter | None = None,  # noqa: A002
+        part: Slice | None = None,
+        cursor: str | None = None,
+    ) -> Scan:
         """Every document, in the engine's own stable order, page by page.
 
         Args:
             with_vectors: read the stored rows too.
             filter: only documents that pass.
+            part: only this slice of the index, so that several workers can read it side by side, each a slice of its
+                own. Where an engine has them: `Feature.SCAN_SLICES in index.capabilities.features`.
             cursor: go on from the `.cursor` of an earlier scan, also in another process.
 
         Returns:
             An iterator with a `.cursor`. Each document that is there throughout comes at least once; it is no snapshot.
 
         Raises:
-            InvalidInput: a cursor of another index or filter.
+            InvalidInput: a cursor of another index, slice or filter.
+            UnsupportedFeature: the index cannot be scanned like that.
         """
-        state = scan.start(self._handle, condition=filter, with_vectors=with_vectors, cursor=cursor)
+        state = scan.start(self._handle, condition=filter, with_vectors=with_vectors, cursor=cursor, part=part)
         return Scan(self, state)
 
     def update(

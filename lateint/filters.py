@@ -398,8 +398,20 @@ def _flat(kind: type[And | Or], left: Filter, right: Filter) -> tuple[Filter, ..
     return tuple(part for side in (left, right) for part in (side.filters if isinstance(side, kind) else (side,)))
 
 
+def _check_text(name: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise errors.InvalidInput(
+            f"filter on field {name!r}: lone surrogate at position {error.start} of the text.",
+            hint="Decode the text with its real encoding first.",
+        ) from error
+
+
 def _scalar(name: str, value: object) -> Scalar:
     value = plain_scalar(value)
+    if isinstance(value, str):
+        _check_text(name, value)
     if isinstance(value, (str, bool, int, float, datetime)):
         return value
     hint = (

@@ -20,6 +20,7 @@ PayloadValue: TypeAlias = "bool | int | float | str | datetime | list[PayloadVal
 Payload: TypeAlias = "dict[str, PayloadValue]"
 
 MAX_ID_BYTES = 512
+MAX_SLICES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +30,7 @@ class Document:
     Attributes:
         id: 1 to 512 bytes of UTF-8, no control characters; never changed.
         vectors: shape (tokens, dim). On writing anything that `as_multivector` takes; on reading float32, or None when
-            vectors were not asked for.
+            vectors were not asked for, or the document has lost them, or an adopted one never had any.
         payload: JSON-like, with zone-aware datetimes; 64-bit integers, no NaN.
         normalized: rows are unit length already and are written bit for bit. Set on documents read from an index that
             normalises, so that a copy does not normalise rounded rows again.
@@ -182,6 +183,39 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """One of several disjoint parts of an index that together are the whole, for workers that read side by side.
+
+    Which slice a document is in depends on its id and `count` alone, so workers need not know of each other. How it
+    does is the engine's own affair: the same id may be in another slice of another index.
+
+    Attributes:
+        index: which one, from 0 to `count` - 1.
+        count: how many there are, from 1 to 1,024.
+
+    Raises:
+        InvalidInput: a number that is none, or out of these bounds.
+    """
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not (_is_count(self.count) and 1 <= self.count <= MAX_SLICES):
+            raise errors.InvalidInput(
+                f"count={self.count!r:.40} is no number of slices.", hint=f"Pass an integer from 1 to {MAX_SLICES:,}."
+            )
+        if not (_is_count(self.index) and 0 <= self.index < self.count):
+            raise errors.InvalidInput(
+                f"index={self.index!r:.40} is none of {self.count} slices.",
+                hint=f"Pass an integer from 0 to {self.count - 1}.",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.index} of {self.count}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
     """What answers at the other end.
 
@@ -263,6 +297,10 @@ def _plain_datetime(value: datetime) -> datetime:
     parts = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
     offset = value.utcoffset()
     return datetime(*parts, tzinfo=None if offset is None else timezone(offset))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _shown(vectors: object) -> str:

@@ -5,36 +5,31 @@ Importing this package imports no engine and no client.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lateint.engine.registry import Plugin, Variant
 
 __all__ = ["plugin"]
 
-_OPTIONS = ("grpc_port", "transport", "insecure")
+_SERVER = Variant(
+    summary="a Qdrant server",
+    example="qdrant://localhost:6333",
+    connect="lateint_qdrant.sync:connect",
+    aconnect="lateint_qdrant.aio:connect",
+    requires=("qdrant_client",),
+    install="lateint[qdrant]",
+    options=("grpc_port", "transport", "insecure"),
+    api_key=True,
+    declares="lateint_qdrant.schema:GRPC_CAPABILITIES",
+    doctor="lateint_qdrant.doctor:examine",
+)
 
 plugin = Plugin(
     scheme="qdrant",
     variants={
-        "": Variant(
-            summary="a Qdrant server",
-            example="qdrant://localhost:6333",
-            connect="lateint_qdrant.sync:connect",
-            aconnect="lateint_qdrant.aio:connect",
-            requires=("qdrant_client",),
-            install="lateint[qdrant]",
-            options=_OPTIONS,
-            api_key=True,
-            declares="lateint_qdrant.schema:GRPC_CAPABILITIES",
-        ),
-        "https": Variant(
-            summary="a Qdrant server behind TLS",
-            example="qdrant+https://qdrant.example.com:6333",
-            connect="lateint_qdrant.sync:connect",
-            aconnect="lateint_qdrant.aio:connect",
-            requires=("qdrant_client",),
-            install="lateint[qdrant]",
-            options=_OPTIONS,
-            api_key=True,
-            declares="lateint_qdrant.schema:GRPC_CAPABILITIES",
+        "": _SERVER,
+        "https": replace(
+            _SERVER, summary="a Qdrant server behind TLS", example="qdrant+https://qdrant.example.com:6333"
         ),
         "memory": Variant(
             summary="qdrant-client's local mode, for tests; nothing is kept",

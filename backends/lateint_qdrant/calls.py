@@ -50,9 +50,9 @@ def as_it_is(reply: Any) -> Any:  # noqa: ANN401
     return reply
 
 
-def status(reply: Any) -> str:  # noqa: ANN401
-    """What became of a change, from the models of the client."""
-    return str(getattr(reply.status, "value", reply.status))
+def applied(reply: Any) -> None:  # noqa: ANN401
+    """Read what became of a change, from the models of the client; see `check_applied`."""
+    check_applied(str(getattr(reply.status, "value", reply.status)))
 
 
 def check_applied(found: str) -> None:

@@ -4,62 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lateint import errors
 from lateint.engine.backend import IdMode, IndexInfo
 from lateint.engine.capabilities import Capabilities, Feature
 from lateint.spec import RESERVED_PREFIX, DType, FieldType, IndexSpec, check_fields, check_name
-from lateint_qdrant import schema
+from lateint_qdrant import schema, strict
+from lateint_qdrant.access import Access, access_to
 from lateint_qdrant.keeping import check_native_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """How a collection is spoken to; `IndexInfo.native["access"]`.
-
-    Attributes:
-        vector: name of the multi-vector; empty for the unnamed one.
-        approximate: a search that is not exact takes a short cut.
-        ask_exact: the search parameter `exact` may be sent.
-        smaller_is_better: scores are distances.
-        score_warnings: what to know of every score.
-        short_cut_warnings: what to know of the scores of a search that takes the short cut.
-        filterable: payload keys that a filter may use; None for all.
-        deletable: the same for deleting by a filter.
-        max_points: most points of one upsert.
-        max_queries: most searches of one batch.
-        max_timeout_s: most seconds that a request may ask for.
-    """
-
-    vector: str
-    approximate: bool = False
-    ask_exact: bool = True
-    smaller_is_better: bool = False
-    score_warnings: tuple[str, ...] = ()
-    short_cut_warnings: tuple[str, ...] = ()
-    filterable: frozenset[str] | None = None
-    deletable: frozenset[str] | None = None
-    max_points: int | None = None
-    max_queries: int | None = None
-    max_timeout_s: int | None = None
-
-
-def access(index: IndexInfo) -> Access:
-    """How to speak to the collection of an index."""
-    found: Access = index.native["access"]
-    return found
-
-
-def created(spec: IndexSpec, capabilities: Capabilities) -> IndexInfo:
-    """An index that has just been made."""
-    return IndexInfo(
-        spec=spec,
-        capabilities=capabilities,
-        id_mode=IdMode.MAPPED,
-        native={"access": Access(vector=schema.VECTOR)},
-    )
 
 
 def metadata(spec: IndexSpec) -> dict[str, Any]:
@@ -86,7 +40,11 @@ def described(name: str, collection: Any, capabilities: Capabilities, *, vector:
         if kept is None
         else _kept(name, collection, capabilities, vector, kept)
     )
-    return _strict(info, collection)
+    limits = collection.config.strict_mode_config
+    if limits is None or not limits.enabled:
+        return info
+    graph = _links(collection, multivectors(collection)[access_to(info).vector], "m") > 0
+    return strict.limited(info, limits, indexed=frozenset(collection.payload_schema), graph=graph)
 
 
 def _kept(name: str, collection: Any, capabilities: Capabilities, vector: str | None, kept: object) -> IndexInfo:  # noqa: ANN401
@@ -101,20 +59,26 @@ def _kept(name: str, collection: Any, capabilities: Capabilities, vector: str | 
         raise errors.SchemaMismatch(
             f"index {name!r} has no multi-vector {vector!r}.", hint=f"Its only one is {schema.VECTOR!r}."
         )
-    params = _multivectors(collection).get(schema.VECTOR)
-    if params is None or params.size != spec.dim or _text(params.distance) != "Dot":
+    params = multivectors(collection).get(schema.VECTOR)
+    there = "gone" if params is None else f"{_text(params.distance)}, {_stored(params)}, of dimension {params.size}"
+    if there != f"Dot, {spec.dtype.value}, of dimension {spec.dim}":
         raise errors.SchemaMismatch(
-            f"collection {name!r} is not what lateint created: its multi-vector {schema.VECTOR!r} is "
-            f"{'gone' if params is None else f'{_text(params.distance)} of dimension {params.size}'}.",
+            f"collection {name!r} is not what lateint created: its multi-vector {schema.VECTOR!r} is {there}.",
             hint="Something changed it; restore it from a snapshot, or write it anew.",
         )
-    return created(spec, capabilities)
+    approximate, short_cut = _short_cut(collection, params)  # which its owner may have added since
+    return IndexInfo(
+        spec=spec,
+        capabilities=replace(capabilities, features=_features(capabilities, approximate=approximate)),
+        id_mode=IdMode.MAPPED,
+        native={"access": Access(vector=schema.VECTOR, approximate=approximate, short_cut_warnings=short_cut)},
+    )
 
 
 def _found(name: str, collection: Any, capabilities: Capabilities, vector: str | None) -> IndexInfo:  # noqa: ANN401
     chosen = _chosen(name, collection, vector)
-    params = _multivectors(collection)[chosen]
-    distance, stored = _text(params.distance), _text(params.datatype or "float32")
+    params = multivectors(collection)[chosen]
+    distance, stored = _text(params.distance), _stored(params)
     if stored == "uint8":
         raise errors.UnsupportedFeature(
             f"multi-vector {chosen!r} of collection {name!r} holds whole numbers from 0 to 255 (uint8).",
@@ -122,16 +86,15 @@ def _found(name: str, collection: Any, capabilities: Capabilities, vector: str |
             feature="uint8 vectors",
             alternative="Write its documents from the original float vectors to an index that lateint creates.",
         )
-    spec = _spec(name, collection, params)
+    spec = _spec(name, collection, params, capabilities)
     approximate, short_cut = _short_cut(collection, params)
-    features = capabilities.features - {Feature.ADD_FIELD}
     notes, scores = _warnings(distance, stored)
     sharded = _text(collection.config.params.sharding_method or "auto") == "custom"
     return IndexInfo(
         spec=spec,
         capabilities=replace(
             capabilities,
-            features=features | ({Feature.APPROXIMATE_SEARCH} if approximate else set()),
+            features=_features(capabilities, approximate=approximate) - {Feature.ADD_FIELD},
             rounds_queries=spec.dtype is DType.FLOAT16,
             dtypes=frozenset({spec.dtype}),
             engine_options=frozenset(),
@@ -140,13 +103,14 @@ def _found(name: str, collection: Any, capabilities: Capabilities, vector: str |
         check_id=check_native_id,
         managed=False,
         writable=not sharded,
-        not_carried=(*_other_vectors(collection, chosen), *(("the shard key of each document",) if sharded else ())),
+        not_carried=(*other_vectors(collection, chosen), *(("the shard key of each document",) if sharded else ())),
         warnings=(*notes, *scores),
         native={
             "access": Access(
                 vector=chosen,
                 approximate=approximate,
                 smaller_is_better=distance in {"Euclid", "Manhattan"},
+                scales_and_rounds=distance == "Cosine" and spec.dtype is DType.FLOAT16,
                 score_warnings=scores,
                 short_cut_warnings=short_cut,
             )
@@ -154,7 +118,7 @@ def _found(name: str, collection: Any, capabilities: Capabilities, vector: str |
     )
 
 
-def _spec(name: str, collection: Any, params: Any) -> IndexSpec:  # noqa: ANN401
+def _spec(name: str, collection: Any, params: Any, capabilities: Capabilities) -> IndexSpec:  # noqa: ANN401
     try:
         check_name(name)
     except errors.InvalidInput as error:
@@ -165,7 +129,8 @@ def _spec(name: str, collection: Any, params: Any) -> IndexSpec:  # noqa: ANN401
     return IndexSpec(
         name,
         params.size,
-        dtype=DType.FLOAT16 if _text(params.datatype) == "float16" else DType.FLOAT32,
+        # The client's local mode says float16 and keeps float32.
+        dtype=DType.FLOAT16 if _stored(params) == "float16" and DType.FLOAT16 in capabilities.dtypes else DType.FLOAT32,
         fields=_fields(collection.payload_schema),
         # Qdrant scales rows and queries of such a collection anyway: lateint doing so first changes no score, and makes
         # what is sent the same as what is scored. All other documents are written as they are given.
@@ -202,15 +167,16 @@ def _vectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
     return dict(vectors) if isinstance(vectors, Mapping) else {"": vectors}
 
 
-def _multivectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
+def multivectors(collection: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Multi-vectors by name; the unnamed one under the empty name."""
     return {name: params for name, params in _vectors(collection).items() if params.multivector_config is not None}
 
 
 def _chosen(name: str, collection: Any, vector: str | None) -> str:  # noqa: ANN401
-    names = sorted(_multivectors(collection))
+    names = sorted(multivectors(collection))
     listed = ", ".join(map(repr, names))
     if not names:
-        there = ", ".join(_other_vectors(collection, None)) or "no vectors"
+        there = ", ".join(other_vectors(collection, None)) or "no vectors"
         raise errors.SchemaMismatch(
             f"collection {name!r} has no multi-vector; it has {there}.",
             hint="lateint works on multi-vectors: create an index of its own for them.",
@@ -225,14 +191,14 @@ def _chosen(name: str, collection: Any, vector: str | None) -> str:  # noqa: ANN
     return names[0] if vector is None else vector
 
 
-def _other_vectors(collection: Any, chosen: str | None) -> tuple[str, ...]:  # noqa: ANN401
+def other_vectors(collection: Any, chosen: str | None) -> tuple[str, ...]:  # noqa: ANN401
     """What lateint does not carry, in words."""
     dense = [
         f"vector {name!r} ({'multi, ' if params.multivector_config is not None else ''}dimension {params.size})"
-        for name, params in _vectors(collection).items()
+        for name, params in sorted(_vectors(collection).items())
         if name != chosen
     ]
-    return (*dense, *(f"vector {name!r} (sparse)" for name in collection.config.params.sparse_vectors or ()))
+    return (*dense, *(f"vector {name!r} (sparse)" for name in sorted(collection.config.params.sparse_vectors or ())))
 
 
 def _short_cut(collection: Any, params: Any) -> tuple[bool, tuple[str, ...]]:  # noqa: ANN401
@@ -240,15 +206,20 @@ def _short_cut(collection: Any, params: Any) -> tuple[bool, tuple[str, ...]]:  #
 
     A graph over the vector, or one over payload values, counts as soon as it is configured.
     """
-    own, general = params.hnsw_config, collection.config.hnsw_config
-    graph = any(_first(getattr(own, part, None), getattr(general, part, None)) for part in ("m", "payload_m"))
+    graph = _links(collection, params, "m") > 0 or _links(collection, params, "payload_m") > 0
     quantized = (params.quantization_config or collection.config.quantization_config) is not None
     warning = "The scores are those of quantized vectors; pass exact=True for the true ones."
     return graph or quantized, ((warning,) if quantized else ())
 
 
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
+def _features(capabilities: Capabilities, *, approximate: bool) -> frozenset[Feature]:
+    return capabilities.features | ({Feature.APPROXIMATE_SEARCH} if approximate else frozenset())
+
+
+def _links(collection: Any, params: Any, kind: str) -> int:  # noqa: ANN401
+    """Links per point of a graph, `m` or `payload_m`: the vector's own number, or else that of the collection."""
+    settings = (params.hnsw_config, collection.config.hnsw_config)
+    return next((found for one in settings if (found := getattr(one, kind, None)) is not None), 0)
 
 
 def _warnings(distance: str, stored: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -266,42 +237,9 @@ def _warnings(distance: str, stored: str) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(notes), tuple(scores)
 
 
-def _strict(info: IndexInfo, collection: Any) -> IndexInfo:  # noqa: ANN401
-    """The index under the limits that a collection in strict mode has."""
-    strict = collection.config.strict_mode_config
-    if strict is None or not strict.enabled:
-        return info
-    old, able = access(info), info.capabilities
-    indexed = frozenset(collection.payload_schema)
-    allow_exact = strict.search_allow_exact is not False
-    changed = replace(
-        old,
-        ask_exact=allow_exact,
-        filterable=indexed if strict.unindexed_filtering_retrieve is False else None,
-        deletable=indexed if strict.unindexed_filtering_update is False else None,
-        max_points=strict.upsert_max_batchsize,
-        max_queries=getattr(strict, "search_max_batchsize", None),  # clients before 1.18 do not know it
-        max_timeout_s=strict.max_timeout,
-    )
-    rows = _max_rows(strict, old.vector)
-    limits = [limit for limit in (able.max_values, None if rows is None else rows * info.spec.dim) if limit is not None]
-    return replace(
-        info,
-        capabilities=replace(
-            able,
-            # Without a short cut every search is exact, whether it may be asked for or not.
-            features=able.features - (set() if allow_exact or not old.approximate else {Feature.EXACT_SEARCH}),
-            max_k=min(able.max_k, strict.max_query_limit or able.max_k),
-            max_values=min(limits, default=None),
-        ),
-        native={**info.native, "access": changed},
-    )
-
-
-def _max_rows(strict: Any, vector: str) -> int | None:  # noqa: ANN401
-    """Most rows of a multi-vector."""
-    limit = (strict.multivector_config or {}).get(vector)
-    return None if limit is None else limit.max_vectors
+def _stored(params: Any) -> str:  # noqa: ANN401
+    """In what form a multi-vector is kept."""
+    return _text(params.datatype or "float32")
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

@@ -28,15 +28,17 @@ from weakref import WeakSet
 import qdrant_edge as edge
 
 from lateint import errors
+from lateint.engine import guard
 from lateint.engine.backend import Backend, Failures, IdMode, IndexInfo
 from lateint.engine.capabilities import Capabilities
 from lateint.engine.registry import Settings
 from lateint.engine.url import EngineURL, require_folder
 from lateint.filters import Filter
 from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, WriteFailure
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure
+from lateint.vectors import MultiVector
 from lateint_qdrant import edge_wire as wire
-from lateint_qdrant import guard, schema, translate
+from lateint_qdrant import schema, translate
 from lateint_qdrant.edge_folder import Folder, Lock
 from lateint_qdrant.errors import translated
 
@@ -93,7 +95,7 @@ class EdgeBackend(Backend):
         return schema.EDGE_CAPABILITIES
 
     def create_index(self, spec: IndexSpec) -> IndexInfo:
-        config = wire.config(schema.layout(spec, schema.EDGE_CAPABILITIES, backend=schema.EDGE))
+        config = wire.config(spec)
         with self._verb("create_index", spec.name):
             self._folder.require_space(fields=_indexed(spec))
             with self._folder.creating(spec) as path:
@@ -133,7 +135,7 @@ class EdgeBackend(Backend):
 
     def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
         for document in documents:
-            guard.check(document.vectors, index.spec, document=document.id)
+            _check(document.vectors, index, document.id)
         operation, payload = wire.upsert(documents, index.spec)
         vectors = sum(document.vectors.nbytes for document in documents)
         with self._shard("write", index) as shard:
@@ -177,7 +179,7 @@ class EdgeBackend(Backend):
 
     def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         for request in requests:
-            guard.check(request.query, index.spec)
+            _check(request.query, index, None)
         queries = [wire.query(request, index.spec) for request in requests]
         answers: list[list[edge.ScoredPoint]] = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
@@ -190,12 +192,19 @@ class EdgeBackend(Backend):
         ]
 
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
         request = edge.ScrollRequest(
             offset=None if cursor is None else wire.point(cursor),
             limit=limit,
-            filter=wire.condition(condition, index.spec),
+            filter=wire.condition(condition, index.spec, part),
             with_payload=True,
             with_vector=with_vectors,
         )
@@ -282,6 +291,11 @@ def _disinherit() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disinherit)
+
+
+def _check(vectors: MultiVector, index: IndexInfo, document: str | None) -> None:
+    """One ragged matrix would make the engine crash at every later opening of the folder."""
+    guard.check(vectors, index.spec, engine="Qdrant", document=document, max_values=schema.MAX_VALUES)
 
 
 def _info(spec: IndexSpec) -> IndexInfo:

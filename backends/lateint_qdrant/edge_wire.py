@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +12,13 @@ import numpy as np
 import qdrant_edge as edge
 
 from lateint import errors
-from lateint.engine.payload import selected
 from lateint.filters import Filter
-from lateint.spec import DType, IndexSpec
-from lateint.types import Document, Hit, SearchRequest
+from lateint.spec import DType, FieldType, IndexSpec
+from lateint.types import Document, Hit, SearchRequest, Slice
 from lateint.vectors import MultiVector
 from lateint_qdrant import translate
-from lateint_qdrant.filters import Json, lowered
-from lateint_qdrant.schema import VECTOR, Layout, Memory, PayloadIndex, point_id
+from lateint_qdrant.filters import Json, lowered, sliced
+from lateint_qdrant.schema import VECTOR, Memory, memory, point_id
 
 _DATATYPE = {
     DType.FLOAT32: edge.VectorStorageDatatype.Float32,
@@ -28,10 +26,10 @@ _DATATYPE = {
 }
 _MEMORY = {Memory.CACHED: edge.Memory.Cached, Memory.COLD: edge.Memory.Cold}
 _INDEX = {
-    PayloadIndex.KEYWORD: edge.PayloadSchemaType.Keyword,
-    PayloadIndex.INTEGER: edge.PayloadSchemaType.Integer,
-    PayloadIndex.FLOAT: edge.PayloadSchemaType.Float,
-    PayloadIndex.DATETIME: edge.PayloadSchemaType.Datetime,
+    FieldType.KEYWORD: edge.PayloadSchemaType.Keyword,
+    FieldType.INTEGER: edge.PayloadSchemaType.Integer,
+    FieldType.FLOAT: edge.PayloadSchemaType.Float,
+    FieldType.DATETIME: edge.PayloadSchemaType.Datetime,
 }
 _EXACT = edge.SearchParams(exact=True)
 
@@ -39,16 +37,16 @@ _PER_POINT = 64
 """Bytes that a point takes beside its payload and vectors."""
 
 
-def config(layout: Layout) -> edge.EdgeConfig:
+def config(spec: IndexSpec) -> edge.EdgeConfig:
     """Configuration of a new shard: no HNSW graph, no copy of vectors for one, every update logged first."""
     no_graph = edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000)
     vector = edge.EdgeVectorParams(
-        size=layout.dim,
+        size=spec.dim,
         distance=edge.Distance.Dot,
         multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
-        datatype=_DATATYPE[layout.dtype],
+        datatype=_DATATYPE[spec.dtype],
         hnsw_config=no_graph,
-        memory=_MEMORY[layout.memory],
+        memory=_MEMORY[memory(spec)],
     )
     return edge.EdgeConfig(
         vectors={VECTOR: vector},
@@ -58,7 +56,7 @@ def config(layout: Layout) -> edge.EdgeConfig:
     )
 
 
-def create_payload_index(name: str, kind: PayloadIndex) -> edge.UpdateOperation:
+def create_payload_index(name: str, kind: FieldType) -> edge.UpdateOperation:
     """Index a payload field, for points that are there and those to come."""
     return edge.UpdateOperation.create_field_index(name, _INDEX[kind])
 
@@ -100,22 +98,13 @@ def query(request: SearchRequest, spec: IndexSpec) -> edge.QueryRequest:
 def document(record: edge.Record, spec: IndexSpec) -> Document:
     """The document that a point holds."""
     identifier, payload = translate.restored(record.payload, spec.fields)
-    return Document(identifier, matrix(record.vector, identifier), payload, normalized=spec.normalize)
+    return Document(identifier, matrix(record.vector), payload, normalized=spec.normalize)
 
 
 def hit(point: edge.ScoredPoint, request: SearchRequest, spec: IndexSpec) -> Hit:
-    """The hit that a scored point is, with what the request asked for.
-
-    Raises:
-        UnexpectedResponse: its score is no number.
-    """
+    """The hit that a scored point is, with what the request asked for."""
     identifier, payload = translate.restored(point.payload, spec.fields)
-    if not math.isfinite(point.score):
-        raise errors.UnexpectedResponse(
-            f"document {identifier!r} has the score {point.score}.",
-            hint="Its rows or those of the query are too long for float32: scale them down, or normalise them.",
-        )
-    return Hit(identifier, point.score, selected(payload, request.payload), matrix(point.vector, identifier))
+    return translate.hit(identifier, payload, request, score=point.score, rows=matrix(point.vector))
 
 
 def rows(vectors: MultiVector) -> list[Any]:
@@ -126,21 +115,13 @@ def rows(vectors: MultiVector) -> list[Any]:
     return [memoryview(row) for row in vectors]
 
 
-def matrix(vector: Any, document: str) -> MultiVector | None:  # noqa: ANN401 - a union of seven, of which two occur
-    """Rows as the engine returns them, as an array; None where they were not asked for.
+def matrix(vector: Any) -> MultiVector | None:  # noqa: ANN401 - a union of seven, of which two occur
+    """Rows as the engine returns them, as an array; None where they were not asked for, or the document lost them.
 
     Packing row by row takes a third of the time that `np.array` does.
-
-    Raises:
-        UnexpectedResponse: the document has none.
     """
-    if vector is None:
+    if vector is None or VECTOR not in vector:
         return None
-    if VECTOR not in vector:
-        raise errors.UnexpectedResponse(
-            f"document {document!r} has lost its vectors; searches do not find it.",
-            hint="Write it again, or delete it.",
-        )
     values: list[list[float]] = vector[VECTOR]
     pack = struct.Struct(f"{len(values[0])}f").pack
     packed = bytearray().join([pack(*row) for row in values])
@@ -162,9 +143,10 @@ def point(cursor: str) -> UUID:
     return named
 
 
-def condition(wanted: Filter | None, spec: IndexSpec) -> edge.Filter | None:
-    """A bound filter as the engine takes it."""
-    return None if wanted is None else _filter(lowered(wanted, spec.fields))
+def condition(wanted: Filter | None, spec: IndexSpec, part: Slice | None = None) -> edge.Filter | None:
+    """A bound filter, and a slice, as the engine takes them."""
+    found = sliced(None if wanted is None else lowered(wanted, spec.fields), part)
+    return None if found is None else _filter(found)
 
 
 def _filter(data: Json) -> edge.Filter:
@@ -176,6 +158,8 @@ def _condition(data: Json) -> Any:  # noqa: ANN401 - the engine's classes of con
     match data:
         case {"has_id": ids}:
             return edge.HasIdCondition({UUID(text) for text in ids})
+        case {"slice": {"total": total, "index": index}}:
+            return edge.SliceCondition(total, index)  # type: ignore[attr-defined]  # missing in the stub
         case {"key": key, "match": {"value": value}}:
             return edge.FieldCondition(key, match=edge.MatchValue(value))
         case {"key": key, "match": {"any": values}}:

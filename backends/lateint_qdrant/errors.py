@@ -7,74 +7,38 @@ HTTP or of gRPC, and a text. No client is imported here: each is recognised by w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from lateint import errors
+from lateint.engine import faults
+from lateint.engine.faults import Fault, Rule
 from lateint_qdrant.schema import EDGE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What a status or a text means; both must fit where both are given.
-
-    Attributes:
-        status: HTTP statuses, names of gRPC codes, or names of exception classes; none for any.
-        text: part of the text; empty for any.
-        raises: the error it becomes.
-        message: what was wrong; empty for Qdrant's own words.
-        hint: what to do.
-        retryable: whether the same call may succeed later; None for what is usual for the error.
-    """
-
-    status: tuple[str, ...] = ()
-    text: str = ""
-    raises: type[errors.BackendError]
-    message: str = ""
-    hint: str = ""
-    retryable: bool | None = None
-
-    def fits(self, fault: _Fault) -> bool:
-        """Whether it is about this fault."""
-        return (not self.status or not fault.names.isdisjoint(self.status)) and self.text in fault.text
-
-
-_IN_USE = "another process, or another client in this one, has this index open; the engine lets in one."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fault:
-    """An exception of some client, taken apart.
-
-    Attributes:
-        names: status and names of classes.
-        status: of HTTP or gRPC; None where there is none.
-        text: what it says.
-        retry_after: seconds to wait, where the server says so.
-    """
-
-    names: frozenset[str]
-    status: int | str | None
-    text: str
-    retry_after: float | None
-
 
 _IN_USE = "another process, or another client in this one, has this index open; the engine lets in one."
 _CLOSE = "Close that client first."
 _FREE = "Free space on the disk that holds the data, then open the index again."
 _RESTORE = "Its files are missing or damaged: restore its folder from a copy, or drop the index and write it anew."
 _MODE = "Make the folder readable and writable for this user."
-_GONE = "this client has been closed."
 _KEY = "Pass connect(url, api_key=…) or set QDRANT_API_KEY."
 _TLS = "A server with TLS is qdrant+https://…, one without is qdrant://…; the gRPC port follows the REST port in that."
 _STRICT = "The strict mode of the collection forbids it."
 _LARGE = "Reach the server over gRPC (transport=grpc), or make documents and payloads smaller."
-_OLD = "The server may be too old for it."
+_OLD = "The server may be too old for it, or no Qdrant server at all."
+_DEEP = "the filter is nested too deeply."
+_NESTED = "Join its parts with one `&` or `|` chain, or reach the server over REST (transport=rest)."
+_BROKEN = "The engine broke inside: close this client, and report it with the lines that it wrote to stderr."
 _SCHEMA = "The collection has changed since it was opened: open it again."
 
+_closed = partial(
+    Rule,
+    raises=errors.ConnectionFailed,
+    message="this client has been closed.",
+    hint="Connect again.",
+    retryable=False,
+)
+
 _TABLE = (
+    Rule(status=("PanicException",), raises=errors.UnexpectedResponse, hint=_BROKEN),
     # Of the machine, whoever says it.
     Rule(text="No space left", raises=errors.StorageFull, hint=_FREE),
     Rule(text="StorageFull", raises=errors.StorageFull, hint=_FREE),
@@ -90,41 +54,53 @@ _TABLE = (
     # Of the in-process engine, and of the lock around it.
     Rule(status=("BlockingIOError",), raises=errors.ConnectionFailed, message=_IN_USE, hint=_CLOSE, retryable=False),
     Rule(text="WouldBlock", raises=errors.ConnectionFailed, message=_IN_USE, hint=_CLOSE, retryable=False),
-    Rule(
-        text="Shard is not initialized",
-        raises=errors.ConnectionFailed,
-        message=_GONE,
-        hint="Connect again.",
-        retryable=False,
-    ),
+    _closed(text="Shard is not initialized"),
     Rule(text="cannot load edge shard", raises=errors.SchemaMismatch, hint=_RESTORE),
     Rule(text="no segments were loaded", raises=errors.SchemaMismatch, hint=_RESTORE),
     Rule(status=("FileNotFoundError",), raises=errors.SchemaMismatch, hint=_RESTORE),
     # Of the connection.
     Rule(
-        status=("UsageError", "RuntimeError", "ValueError"),
-        text="closed",
+        text="vent loop is closed",
         raises=errors.ConnectionFailed,
-        message=_GONE,
-        hint="Connect again.",
+        message="the event loop that this client was connected in has ended.",
+        hint="Connect anew in each asyncio.run(…).",
         retryable=False,
     ),
+    _closed(status=("UsageError", "RuntimeError", "ValueError"), text="closed"),
     Rule(text="handshake failed", raises=errors.ConnectionFailed, hint=_TLS, retryable=False),
     Rule(text="[SSL: WRONG_VERSION_NUMBER]", raises=errors.ConnectionFailed, hint=_TLS, retryable=False),
     Rule(text="CERTIFICATE_VERIFY_FAILED", raises=errors.ConnectionFailed, hint=_TLS, retryable=False),
     Rule(status=("TimeoutException", "DEADLINE_EXCEEDED", "408", "504"), raises=errors.Timeout),
     Rule(status=("TransportError", "UNAVAILABLE", "502", "503"), raises=errors.ConnectionFailed),
     Rule(status=("CANCELLED",), raises=errors.ConnectionFailed),
+    # Of strict mode, which alone adds help; how many points a collection may have it says without.
+    Rule(status=("400", "INVALID_ARGUMENT"), text=". Help: ", raises=errors.UnexpectedResponse, hint=_STRICT),
+    Rule(text="Max points count limit", raises=errors.UnexpectedResponse, hint=_STRICT),
     # Of the caller's rights.
     Rule(status=("UNAUTHENTICATED", "401"), raises=errors.AuthenticationFailed, hint=_KEY),
     Rule(status=("PERMISSION_DENIED", "403"), raises=errors.PermissionDenied, hint="Use a key that may do this."),
+    # Of what only a Qdrant server would say, and this client understands.
+    Rule(
+        status=("ValidationError",),
+        text=".score",
+        raises=errors.UnexpectedResponse,
+        message="a document has a score that is no number: its stored rows hold NaN or infinities.",
+        hint="Find it by a scan with vectors, and delete it or write it anew.",
+    ),
+    Rule(
+        status=("ValidationError", "JSONDecodeError"),
+        raises=errors.UnexpectedResponse,
+        message="qdrant-client cannot read the answer.",
+        hint="Look whether a Qdrant server answers at this address, and no other; if it is one, upgrade qdrant-client.",
+    ),
     # Of the server's limits.
+    Rule(text="MaxDepth", raises=errors.UnexpectedResponse, message=_DEEP, hint=_NESTED),
+    Rule(text="recursion limit", raises=errors.UnexpectedResponse, message=_DEEP, hint=_NESTED),
+    Rule(text="Error parsing message", raises=errors.UnexpectedResponse, message=_DEEP, hint=_NESTED),  # protobuf 6
     Rule(text="larger than max", raises=errors.UnexpectedResponse, hint="Raise the client's message limit."),
     Rule(text="larger than allowed", raises=errors.UnexpectedResponse, hint=_LARGE),
     Rule(status=("413",), raises=errors.UnexpectedResponse, hint=_LARGE),
     Rule(status=("ResourceExhaustedResponse", "RESOURCE_EXHAUSTED", "429"), raises=errors.RateLimited),
-    Rule(text="trict mode", raises=errors.UnexpectedResponse, hint=_STRICT),
-    Rule(text="Index required but not found", raises=errors.UnexpectedResponse, hint=_STRICT),
     # Of what is there and what is not.
     Rule(text="already exists", raises=errors.IndexExists, hint="Open it, drop it, or choose another name."),
     Rule(
@@ -141,79 +117,11 @@ _TABLE = (
     Rule(status=("INTERNAL", "ABORTED", "500"), raises=errors.UnexpectedResponse, retryable=True),
     Rule(status=("UNIMPLEMENTED", "404", "405"), raises=errors.UnexpectedResponse, hint=_OLD),
 )
-_OTHERWISE = Rule(raises=errors.UnexpectedResponse)
-_PANIC = Rule(
-    raises=errors.UnexpectedResponse,
-    hint="The engine broke inside: close this client, and report it with the lines that it wrote to stderr.",
-)
-
-_MAX_TEXT = 300
 
 
-@contextmanager
-def translated(
-    operation: str, index: str | None = None, *, backend: str = EDGE, secret: str | None = None
-) -> Iterator[None]:
-    """Turn whatever Qdrant or its client raises inside into one of `lateint.errors`, with the cause chained.
-
-    Errors of lateint pass as they are; where they do not say for what operation and index, that is filled in.
-
-    Args:
-        operation: the verb.
-        index: name of the index, where there is one.
-        backend: who speaks.
-        secret: a key that must not be shown, should a text repeat it.
-    """
-    try:
-        yield
-    except errors.LateintError as error:
-        if isinstance(error, errors.BackendError) and not error.backend:
-            error.backend, error.operation, error.index = backend, operation, index
-        raise
-    except Exception as error:
-        fault = _taken_apart(error, secret)
-        rule = next((rule for rule in _TABLE if rule.fits(fault)), _OTHERWISE)
-        raise _raised(rule, fault, operation, index, backend) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # a class that the engine does not export
-            raise
-        raise _raised(_PANIC, _taken_apart(error, secret), operation, index, backend) from error
-
-
-def _raised(rule: Rule, fault: _Fault, operation: str, index: str | None, backend: str) -> errors.BackendError:
-    place = f"index {index!r}" if index else backend
-    raised = rule.raises(
-        f"{operation} on {place}: {rule.message or _short(fault.text)}",
-        hint=rule.hint,
-        backend=backend,
-        operation=operation,
-        index=index,
-        retryable=rule.retryable,
-        status=fault.status,
-    )
-    if isinstance(raised, errors.RateLimited):
-        raised.retry_after = fault.retry_after
-    return raised
-
-
-def _taken_apart(error: BaseException, secret: str | None) -> _Fault:
+def _taken_apart(error: BaseException) -> Fault:
     source = getattr(error, "source", None)  # what a client's "could not handle the response" is about
-    names = {kind.__name__ for part in (error, source) if part is not None for kind in type(part).__mro__}
-    status = _status(error)
-    text = _text(error, source)
-    return _Fault(
-        names=frozenset(names if status is None else {*names, str(status)}),
-        status=status,
-        text=text.replace(secret, "…") if secret else text,
-        retry_after=_retry_after(error),
-    )
-
-
-def _status(error: BaseException) -> int | str | None:
-    code = getattr(error, "status_code", None)
-    if code is None and callable(getattr(error, "code", None)):  # of gRPC
-        code = getattr(error.code(), "name", None)  # type: ignore[attr-defined]
-    return code if isinstance(code, (int, str)) else None
+    return Fault.of(error, _text(error, source), source=source)
 
 
 def _text(error: BaseException, source: object) -> str:
@@ -230,21 +138,8 @@ def _server_text(content: bytes) -> str:
     try:
         return str(json.loads(content)["status"]["error"])
     except (ValueError, LookupError, TypeError):
-        return content[: 2 * _MAX_TEXT].decode(errors="replace")
+        return content[:600].decode(errors="replace")
 
 
-def _retry_after(error: BaseException) -> float | None:
-    given: Any = getattr(error, "retry_after_s", None)
-    if given is None:
-        given = (getattr(error, "headers", None) or {}).get("retry-after")
-    if given is None and callable(getattr(error, "trailing_metadata", None)):
-        given = dict(error.trailing_metadata() or ()).get("retry-after")  # type: ignore[attr-defined]
-    try:
-        return None if given is None else max(0.0, float(given))
-    except ValueError:  # a date, or nonsense
-        return None
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split()).removesuffix(".")
-    return f"{line}." if len(line) <= _MAX_TEXT else f"{line[:_MAX_TEXT]}…"
+translated = partial(faults.translated, backend=EDGE, table=_TABLE, taken_apart=_taken_apart)
+"""See `lateint.engine.faults.translated`."""

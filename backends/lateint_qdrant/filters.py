@@ -13,38 +13,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from typing import Any, TypeAlias
 
 from lateint.engine.payload import WORDS_FIELD, boolean_word, iso
 from lateint.filters import And, Comparison, Exists, Filter, Ids, IsIn, Not, Operator, Or, Scalar
 from lateint.spec import FieldType
+from lateint.types import Slice
 from lateint_qdrant.schema import point_id
 
 Json: TypeAlias = "dict[str, Any]"
-Leaf: TypeAlias = "Callable[[Filter], Json]"
 
 
-def lowered(condition: Filter, fields: Mapping[str, FieldType]) -> Json:
-    """A filter in Qdrant's REST form, over points that lateint wrote.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What can be asked of points, which depends on who wrote them.
+
+    Attributes:
+        ids: the document has one of these ids.
+        exists: a field of this type is there.
+        booleans: the field is one of the values, or has one.
+        floats: the same for floats.
+        float_order: the field is on one side of a bound.
+    """
+
+    ids: Callable[[Sequence[str]], Json]
+    exists: Callable[[str, FieldType], Json]
+    booleans: Callable[[str, Sequence[Any]], Json]
+    floats: Callable[[str, Sequence[Any]], Json]
+    float_order: Callable[[str, Operator, float], Json]
+
+
+def lowered(condition: Filter, fields: Mapping[str, FieldType], dialect: Dialect | None = None) -> Json:
+    """A filter in Qdrant's REST form.
 
     Args:
         condition: bound to `fields`.
         fields: declared fields and their types.
+        dialect: of the points; None for those that lateint wrote.
     """
-    return joined(condition, partial(_leaf, fields=fields))
-
-
-def joined(condition: Filter, leaf: Leaf) -> Json:
-    """The same tree in Qdrant's REST form.
-
-    Args:
-        condition: bound.
-        leaf: lowers what is neither `&`, `|` nor `~`.
-    """
-    found = _joined(condition, leaf)
+    found = _lowered(condition, fields, dialect or _WORDS)
     return found if found.keys() & {"must", "should", "must_not"} else {"must": [found]}
+
+
+def sliced(condition: Json | None, part: Slice | None) -> Json | None:
+    """The filter within a slice; beside it, and not in its `should`, so that both must hold.
+
+    Never for a server that does not know slices: over gRPC it would read past it, and answer with everything.
+    """
+    if part is None:
+        return condition
+    only = {"slice": {"total": part.count, "index": part.index}}
+    return {"must": [only] if condition is None else [only, condition]}
 
 
 def keys(condition: Json) -> Iterator[str]:
@@ -74,49 +95,38 @@ DRIFT = 16
 RANGE = {Operator.LESS: "lt", Operator.LESS_EQUAL: "lte", Operator.GREATER: "gt", Operator.GREATER_EQUAL: "gte"}
 
 
-def _joined(condition: Filter, leaf: Leaf) -> Json:
+def _lowered(condition: Filter, fields: Mapping[str, FieldType], dialect: Dialect) -> Json:
     match condition:
         case And(parts):
-            return {"must": [_joined(part, leaf) for part in parts]}
+            return {"must": [_lowered(part, fields, dialect) for part in parts]}
         case Or(parts):
-            return any_of([_joined(part, leaf) for part in parts])
+            return any_of([_lowered(part, fields, dialect) for part in parts])
         case Not(part):
-            return {"must_not": [_joined(part, leaf)]}
-    return leaf(condition)
-
-
-def _leaf(condition: Filter, *, fields: Mapping[str, FieldType]) -> Json:
-    match condition:
+            return {"must_not": [_lowered(part, fields, dialect)]}
         case Comparison(name, Operator.EQUAL, value):
-            return _equal(name, [value], fields[name].element)
+            return _equal(name, [value], fields[name].element, dialect)
+        case Comparison(name, operator, float(value)):
+            return dialect.float_order(name, operator, value)
         case Comparison(name, operator, value):
-            return _ordered(name, operator, value)
+            return within(name, **{RANGE[operator]: instant(value) if isinstance(value, datetime) else value})
         case IsIn(name, values):
-            return _equal(name, values, fields[name].element)
+            return _equal(name, values, fields[name].element, dialect)
         case Exists(name):
-            return _has_word([name])
+            return dialect.exists(name, fields[name])
         case Ids(ids):
-            return {"has_id": [str(point_id(document)) for document in ids]}
+            return dialect.ids(ids)
     raise TypeError(condition)
 
 
-def _equal(name: str, values: Sequence[Any], kind: FieldType) -> Json:
+def _equal(name: str, values: Sequence[Any], kind: FieldType, dialect: Dialect) -> Json:
     match kind:
         case FieldType.BOOLEAN:
-            return _has_word([boolean_word(name, value=value) for value in values])
+            return dialect.booleans(name, values)
         case FieldType.FLOAT:
-            return _has_word([float_word(name, value) for value in values])
+            return dialect.floats(name, values)
         case FieldType.DATETIME:
             return any_of([within(name, gte=instant(value), lte=instant(value)) for value in values])
     return matching(name, values)
-
-
-def _ordered(name: str, operator: Operator, value: Scalar) -> Json:
-    if isinstance(value, datetime):
-        return within(name, **{RANGE[operator]: instant(value)})
-    if isinstance(value, float):
-        return _ordered_float(name, operator, value)
-    return within(name, **{RANGE[operator]: value})
 
 
 def _ordered_float(name: str, operator: Operator, bound: float) -> Json:
@@ -149,6 +159,15 @@ def matching(name: str, values: Sequence[Scalar]) -> Json:
 
 def _has_word(words: Sequence[str]) -> Json:
     return matching(WORDS_FIELD, words)
+
+
+_WORDS = Dialect(
+    ids=lambda ids: {"has_id": [str(point_id(document)) for document in ids]},
+    exists=lambda name, _: _has_word([name]),
+    booleans=lambda name, values: _has_word([boolean_word(name, value=value) for value in values]),
+    floats=lambda name, values: _has_word([float_word(name, value) for value in values]),
+    float_order=_ordered_float,
+)
 
 
 def any_of(conditions: list[Json]) -> Json:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from lateint import errors
 from lateint.engine.backend import IdMode, IndexInfo
 from lateint.engine.payload import iso
-from lateint.filters import Comparison, Exists, Filter, Ids, IsIn, Operator
+from lateint.filters import Filter
 from lateint.spec import FieldType
 from lateint.types import Payload
 from lateint_qdrant import filters, schema, translate
-from lateint_qdrant.filters import DRIFT, NOTHING, RANGE, Json
+from lateint_qdrant.filters import DRIFT, RANGE, Dialect, Json
 
 PointId: TypeAlias = int | str
 """Whole numbers, or UUIDs as text: what Qdrant knows."""
@@ -101,7 +101,7 @@ class Found(Keeping):
         return translate.paths(payload) if payload else False
 
     def lowered(self, condition: Filter) -> Json:
-        return filters.joined(condition, partial(_leaf, fields=self.fields))
+        return filters.lowered(condition, self.fields, _NATIVE)
 
 
 def native_id(document: str) -> PointId | None:
@@ -128,40 +128,15 @@ def check_native_id(document: str) -> None:
         )
 
 
-def _leaf(condition: Filter, *, fields: Mapping[str, FieldType]) -> Json:
-    match condition:
-        case Comparison(name, Operator.EQUAL, value):
-            return _equal(name, [value], fields[name].element)
-        case Comparison(name, operator, datetime() as value):
-            return filters.within(name, **{RANGE[operator]: filters.instant(value)})
-        case Comparison(name, operator, value):
-            return filters.within(name, **{RANGE[operator]: value})
-        case IsIn(name, values):
-            return _equal(name, values, fields[name].element)
-        case Exists(name) if fields[name].is_list:
-            raise errors.UnsupportedFeature(
-                f"filter exists on field {name!r}: Qdrant cannot tell an empty list from a missing field.",
-                backend=schema.ENGINE,
-                feature="filter exists",
-                alternative="Copy the collection into an index that lateint creates; there it works.",
-            )
-        case Exists(name):
-            return {"must_not": [{"is_empty": {"key": name}}]}
-        case Ids(ids):
-            return {"has_id": [point for point in map(native_id, ids) if point is not None]}
-    raise TypeError(condition)
-
-
-def _equal(name: str, values: Sequence[Any], kind: FieldType) -> Json:
-    match kind:
-        case FieldType.BOOLEAN:
-            return filters.any_of([filters.matching(name, [value]) for value in values])
-        case FieldType.FLOAT:
-            return filters.any_of([_about(name, value) for value in values])
-        case FieldType.DATETIME:
-            instants = [filters.instant(value) for value in values]
-            return filters.any_of([filters.within(name, gte=instant, lte=instant) for instant in instants])
-    return filters.matching(name, values) if values else NOTHING
+def _exists(name: str, kind: FieldType) -> Json:
+    if kind.is_list:
+        raise errors.UnsupportedFeature(
+            f"filter exists on field {name!r}: Qdrant cannot tell an empty list from a missing field.",
+            backend=schema.ENGINE,
+            feature="filter exists",
+            alternative="Copy the collection into an index that lateint creates; there it works.",
+        )
+    return {"must_not": [{"is_empty": {"key": name}}]}
 
 
 def _about(name: str, value: float) -> Json:
@@ -170,6 +145,16 @@ def _about(name: str, value: float) -> Json:
         low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
     return filters.within(name, gte=max(low, -_LARGEST), lte=min(high, _LARGEST))
 
+
+_NATIVE = Dialect(
+    ids=lambda ids: {"has_id": [point for point in map(native_id, ids) if point is not None]},
+    exists=_exists,
+    booleans=lambda name, values: filters.any_of([filters.matching(name, [value]) for value in values]),
+    floats=lambda name, values: filters.any_of([_about(name, value) for value in values]),
+    float_order=lambda name, operator, bound: filters.within(name, **{RANGE[operator]: bound}),
+)
+
+_NANOSECONDS = re.compile(r"\.\d{6}\d*[1-9]")
 
 _LARGEST = 1.7976931348623157e308
 
@@ -183,8 +168,11 @@ def _as_json(value: Any) -> Any:  # noqa: ANN401
 
 
 def _as_declared(value: Any, kind: FieldType | None) -> Any:  # noqa: ANN401
-    """A datetime where one is declared and the text is one; without a zone Qdrant takes it for UTC."""
-    if kind is not FieldType.DATETIME or not isinstance(value, str):
+    """A datetime where one is declared and the text is one; without a zone Qdrant takes it for UTC.
+
+    One with nanoseconds, which no datetime holds, stays text.
+    """
+    if kind is not FieldType.DATETIME or not isinstance(value, str) or _NANOSECONDS.search(value):
         return value
     try:
         found = datetime.fromisoformat(value)

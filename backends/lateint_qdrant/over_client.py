@@ -12,7 +12,7 @@ import numpy as np
 from qdrant_client import models
 
 from lateint.vectors import MultiVector
-from lateint_qdrant.calls import Ask, Call, Point, Record, status
+from lateint_qdrant.calls import Ask, Call, Point, Record, applied
 from lateint_qdrant.filters import Json
 from lateint_qdrant.keeping import PointId
 from lateint_qdrant.transport import Query, Transport
@@ -26,11 +26,11 @@ class OverClient(Transport):
             models.PointStruct(id=point.id, vector=_struct(point.rows, vector), payload=point.payload)
             for point in points
         ]
-        return Ask("upsert", {"collection_name": collection, "points": made, "wait": True}, read=status)
+        return Ask("upsert", {"collection_name": collection, "points": made, "wait": True}, read=applied)
 
     def update_vectors(self, collection: str, points: Sequence[Point], *, vector: str) -> Call:
         made = [models.PointVectors(id=point.id, vector=_struct(point.rows, vector)) for point in points]
-        return Ask("update_vectors", {"collection_name": collection, "points": made, "wait": True}, read=status)
+        return Ask("update_vectors", {"collection_name": collection, "points": made, "wait": True}, read=applied)
 
     def retrieve(
         self, collection: str, points: Sequence[PointId], *, vector: str | None, payload: bool | list[str]
@@ -78,23 +78,31 @@ class OverClient(Transport):
                 for reply, name in zip(replies, wanted, strict=True)
             ]
 
-        requests = [self._query(query, vector) for query in queries]
-        arguments = {"collection_name": collection, "requests": requests, "timeout": server_s}
-        return Ask("query_batch_points", arguments, read=read)
+        asked = [self._asked(query, vector) for query in queries]
+        place = {"collection_name": collection, "timeout": server_s}
+        if len(asked) == 1:  # of a batch the client makes a deep copy, number by number: a third of the time
+            alone = {_ALONE.get(name, name): value for name, value in asked[0].items()}
+            return Ask("query_points", place | alone, read=lambda reply: read([reply]))
+        requests = [models.QueryRequest(**one) for one in asked]
+        return Ask("query_batch_points", place | {"requests": requests}, read=read)
 
-    def _query(self, query: Query, vector: str) -> models.QueryRequest:
-        return models.QueryRequest(
-            query=query.rows.tolist(),
-            using=vector or None,
-            filter=None if query.condition is None else self.filter(query.condition),
-            params=None if query.exact is None else models.SearchParams(exact=query.exact),
-            limit=query.k,
-            with_payload=query.payload,
-            with_vector=_selector(vector if query.with_vectors else None),
-        )
+    def _asked(self, query: Query, vector: str) -> dict[str, Any]:
+        return {
+            "query": query.rows.tolist(),
+            "using": vector or None,
+            "filter": None if query.condition is None else self.filter(query.condition),
+            "params": None if query.exact is None else models.SearchParams(exact=query.exact),
+            "limit": query.k,
+            "with_payload": query.payload,
+            "with_vector": _selector(vector if query.with_vectors else None),
+        }
 
     def filter(self, condition: Json) -> models.Filter:
         return models.Filter.model_validate(condition)
+
+
+_ALONE = {"filter": "query_filter", "params": "search_params", "with_vector": "with_vectors"}
+"""How the client calls parts of a request where it is the only one."""
 
 
 def _struct(rows: MultiVector, vector: str) -> Any:  # noqa: ANN401

@@ -12,7 +12,7 @@ from qdrant_client.conversions.conversion import grpc_to_payload
 
 from lateint.engine.payload import microseconds
 from lateint_qdrant import wire
-from lateint_qdrant.calls import Call, Point, Post, Record
+from lateint_qdrant.calls import Call, Point, Post, Record, check_applied
 from lateint_qdrant.filters import Json
 from lateint_qdrant.keeping import PointId
 from lateint_qdrant.transport import Query, Transport
@@ -23,11 +23,11 @@ class OverGrpc(Transport):
 
     def upsert(self, collection: str, points: Sequence[Point], *, vector: str) -> Call:
         message = wire.upsert(collection, points, vector=vector)
-        return Post("Upsert", message, grpc.UpsertPoints, grpc.PointsOperationResponse, read=_status)
+        return Post("Upsert", message, grpc.UpsertPoints, grpc.PointsOperationResponse, read=_applied)
 
     def update_vectors(self, collection: str, points: Sequence[Point], *, vector: str) -> Call:
         message = wire.update_vectors(collection, points, vector=vector)
-        return Post("UpdateVectors", message, grpc.UpdatePointVectors, grpc.PointsOperationResponse, read=_status)
+        return Post("UpdateVectors", message, grpc.UpdatePointVectors, grpc.PointsOperationResponse, read=_applied)
 
     def retrieve(
         self, collection: str, points: Sequence[PointId], *, vector: str | None, payload: bool | list[str]
@@ -113,6 +113,8 @@ class OverGrpc(Transport):
         match data:
             case {"has_id": points}:
                 return grpc.Condition(has_id=grpc.HasIdCondition(has_id=map(wire.point_id, points)))
+            case {"slice": {"total": total, "index": index}}:
+                return grpc.Condition(slice=grpc.SliceCondition(total=total, index=index))
             case {"is_empty": {"key": key}}:
                 return grpc.Condition(is_empty=grpc.IsEmptyCondition(key=key))
             case {"key": key, "match": match}:
@@ -124,9 +126,8 @@ class OverGrpc(Transport):
         return grpc.Condition(filter=self.filter(data))
 
 
-def _status(reply: Any) -> str:  # noqa: ANN401
-    """As REST says it."""
-    return _STATUS.get(reply.result.status, "unknown")
+def _applied(reply: Any) -> None:  # noqa: ANN401
+    check_applied(_STATUS.get(reply.result.status, "unknown"))
 
 
 _STATUS = {grpc.UpdateStatus.Acknowledged: "acknowledged", grpc.UpdateStatus.Completed: "completed"}

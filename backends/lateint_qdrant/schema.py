@@ -8,7 +8,7 @@ little, so every search scores every document that passes the filter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -27,7 +27,8 @@ VECTOR = "lateint"
 SPEC_KEY = "lateint"
 """Key in a collection's metadata under which its spec is kept, as JSON text: the server would change floats."""
 
-_NOT_IN_NAMES = frozenset('<>:"/\\|?*')
+_NOT_IN_NAMES = frozenset('<>:"/\\|?*#%')
+"""What servers refuse; and what clients before 1.20, over REST, take for the end of a name or for another letter."""
 
 PROJECTED = frozenset({ID_FIELD, PAYLOAD_FIELD, WORDS_FIELD})
 """Keys of a point's payload that lateint makes from the whole of it."""
@@ -42,6 +43,9 @@ MULTIVECTORS_SINCE = (1, 10)
 METADATA_SINCE = (1, 16)
 """Servers from here on keep metadata with a collection, without which there is no place for the spec."""
 
+SLICES_SINCE = (1, 19)
+"""Servers and clients from here on know slices. Older servers refuse one over REST, and over gRPC read past it."""
+
 
 class Memory(StrEnum):
     """Where stored vectors live, the value of the engine option `memory`."""
@@ -50,30 +54,6 @@ class Memory(StrEnum):
     """Read into memory when the index is opened."""
     COLD = "cold"
     """On disk until a search needs them."""
-
-
-class PayloadIndex(StrEnum):
-    """Kinds of payload index that lateint uses."""
-
-    KEYWORD = "keyword"
-    INTEGER = "integer"
-    FLOAT = "float"
-    DATETIME = "datetime"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How a collection is laid out.
-
-    Attributes:
-        dim: values per row.
-        dtype: float32 or float16.
-        memory: where the vectors live.
-    """
-
-    dim: int
-    dtype: DType
-    memory: Memory
 
 
 EDGE_CAPABILITIES = Capabilities(
@@ -128,36 +108,23 @@ def dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def layout(spec: IndexSpec, capabilities: Capabilities, *, backend: str) -> Layout:
-    """Layout of a collection.
-
-    Args:
-        spec: the index.
-        capabilities: what can be created there.
-        backend: name to put into errors.
+def memory(spec: IndexSpec) -> Memory:
+    """Where the vectors of a new index are to live.
 
     Raises:
-        UnsupportedFeature: a storage format that is lacking.
-        InvalidInput: an engine option, or a value of one, that is not known.
+        InvalidInput: a value that is not known.
     """
-    if spec.dtype not in capabilities.dtypes:
-        raise errors.UnsupportedFeature(
-            f"index {spec.name!r}: {backend} does not store {spec.dtype.value}.",
-            backend=backend,
-            feature=f"dtype {spec.dtype.value}",
-            alternative=f"Use {' or '.join(sorted(dtype.value for dtype in capabilities.dtypes))}.",
-        )
-    options = spec.engine_options.get(ENGINE, {})
-    for name in options:
-        if name not in capabilities.engine_options:
-            raise errors.InvalidInput(
-                f"index {spec.name!r}: engine option {name!r} of {ENGINE} is not known.",
-                hint=suggestion(name, capabilities.engine_options),
-            )
-    return Layout(dim=spec.dim, dtype=spec.dtype, memory=_memory(options.get("memory", Memory.CACHED), spec.name))
+    value = spec.engine_options.get(ENGINE, {}).get("memory", Memory.CACHED)
+    try:
+        return Memory(value)
+    except ValueError:
+        raise errors.InvalidInput(
+            f"index {spec.name!r}: engine option memory={value!r} of {ENGINE} is not known.",
+            hint=suggestion(str(value), [member.value for member in Memory]),
+        ) from None
 
 
-def payload_indexes(fields: Mapping[str, FieldType]) -> dict[str, PayloadIndex]:
+def payload_indexes(fields: Mapping[str, FieldType]) -> dict[str, FieldType]:
     """Payload indexes by field: for the words, and for each declared field that profits from one.
 
     Booleans are looked up by their words. Text has no index: it compares whole, and an index would keep a second copy
@@ -166,23 +133,8 @@ def payload_indexes(fields: Mapping[str, FieldType]) -> dict[str, PayloadIndex]:
     """
     if not fields:
         return {}
-    kinds = {name: _INDEX.get(kind.element) for name, kind in fields.items()}
-    return {WORDS_FIELD: PayloadIndex.KEYWORD} | {name: kind for name, kind in kinds.items() if kind is not None}
+    kinds = {name: kind.element for name, kind in fields.items()}
+    return {WORDS_FIELD: FieldType.KEYWORD} | {name: kind for name, kind in kinds.items() if kind in _INDEXED}
 
 
-_INDEX = {
-    FieldType.KEYWORD: PayloadIndex.KEYWORD,
-    FieldType.INTEGER: PayloadIndex.INTEGER,
-    FieldType.FLOAT: PayloadIndex.FLOAT,
-    FieldType.DATETIME: PayloadIndex.DATETIME,
-}
-
-
-def _memory(value: object, index: str) -> Memory:
-    try:
-        return Memory(value)  # type: ignore[arg-type]
-    except ValueError:
-        raise errors.InvalidInput(
-            f"index {index!r}: engine option memory={value!r} of {ENGINE} is not known.",
-            hint=suggestion(str(value), [member.value for member in Memory]),
-        ) from None
+_INDEXED = {FieldType.KEYWORD, FieldType.INTEGER, FieldType.FLOAT, FieldType.DATETIME}

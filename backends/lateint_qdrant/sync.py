@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient
@@ -15,14 +16,17 @@ from lateint import errors
 from lateint.engine.backend import Backend, Failures, IndexInfo
 from lateint.engine.capabilities import Capabilities
 from lateint.engine.registry import Settings
+from lateint.engine.steps import carried_out
 from lateint.engine.url import EngineURL, require_nothing
 from lateint.filters import Filter
 from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo
-from lateint_qdrant import connection, schema
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice
+from lateint_qdrant import connection
 from lateint_qdrant.calls import Ask, Call, Post, Steps
-from lateint_qdrant.connection import Endpoint, Reach, Session
+from lateint_qdrant.connection import Endpoint, Reach
 from lateint_qdrant.errors import translated
+from lateint_qdrant.place import Place, Speech
+from lateint_qdrant.verbs import Verbs
 
 T = TypeVar("T")
 
@@ -35,69 +39,48 @@ def connect(url: EngineURL, settings: Settings) -> QdrantBackend:
         ConfigurationError: a key would travel unencrypted to another machine.
         ConnectionFailed: nothing answers there.
     """
-    place = connection.endpoint(url, settings)
-    grpc = place.reach is Reach.GRPC or (place.reach is Reach.AUTO and _answers_grpc(place))
-    client = _client(place, grpc=grpc, timeout_s=place.timeout_s)
+    endpoint = connection.endpoint(url, settings)
+    grpc = endpoint.reach is Reach.GRPC or (endpoint.reach is Reach.AUTO and _answers_grpc(endpoint))
+    client = _client(endpoint, grpc=grpc, timeout_s=endpoint.timeout_s)
     try:
-        with translated("connect", backend=place.scheme, secret=place.api_key):
-            version = client.info().version
-        session = connection.session(
-            backend=place.scheme,
-            location=place.location,
-            version=version,
-            timeout_s=place.timeout_s,
-            grpc=grpc,
-            secret=place.api_key,
-        )
+        verbs = _verbs(client, endpoint.place(Speech.GRPC if grpc else Speech.REST))
     except BaseException:
         client.close()
         raise
-    return QdrantBackend(client, session, channel=get_channel(**place.channel_options()) if grpc else None)
+    channel = get_channel(**endpoint.channel_options()) if grpc else None
+    return QdrantBackend(client, verbs, channel=channel)
 
 
 def connect_memory(url: EngineURL, settings: Settings) -> QdrantBackend:
     """A new, empty store in the client's local mode."""
     require_nothing(url)
     client = QdrantClient(":memory:")
-    session = connection.session(
-        backend=schema.MEMORY,
-        location=f"{schema.MEMORY}://",
-        version=client.info().version,
-        timeout_s=settings.timeout_s,
-        local=True,
-    )
-    return QdrantBackend(client, session)
+    return QdrantBackend(client, _verbs(client, connection.memory(settings)))
 
 
 def borrow(client: QdrantClient, settings: Settings) -> QdrantBackend:
     """Speak through a client that somebody else made, and will close."""
-    backend, location, grpc, local = connection.borrowed(client.init_options)
-    with translated("connect", backend=backend):
-        version = client.info().version
-    session = connection.session(
-        backend=backend, location=location, version=version, timeout_s=settings.timeout_s, grpc=grpc, local=local
-    )
-    return QdrantBackend(client, session, owned=False)
+    verbs = _verbs(client, connection.borrowed(client.init_options, settings))
+    return QdrantBackend(client, verbs, owned=False)
 
 
 class QdrantBackend(Backend):
     """Indexes of a server; see `lateint.engine.backend.Backend` for what each verb means."""
 
-    def __init__(self, client: QdrantClient, session: Session, *, channel: Any = None, owned: bool = True) -> None:  # noqa: ANN401
-        self.name = session.backend
-        self.location = session.location
+    def __init__(self, client: QdrantClient, verbs: Verbs, *, channel: Any = None, owned: bool = True) -> None:  # noqa: ANN401
+        self.name = verbs.place.backend
+        self.location = verbs.place.location
         self._client = client
-        self._session = session
-        self._verbs = session.verbs
+        self._verbs = verbs
         self._channel = channel
         self._owned = owned
+        # Payload is read, changed and written: another change in between would be lost.
         self._one_update = threading.Lock()
         # The client's local mode is for one thread.
-        self._turn: AbstractContextManager[Any] = threading.RLock() if session.verbs.local else nullcontext()
+        self._turn: AbstractContextManager[Any] = threading.RLock() if verbs.local else nullcontext()
 
     def server_info(self) -> ServerInfo:
-        version = self._run("server_info", None, self._verbs.server_version())
-        return ServerInfo(engine=schema.ENGINE, version=version, location=self.location, details=self._session.details)
+        return self._run("server_info", None, self._verbs.server_info())
 
     def capabilities(self) -> Capabilities:
         return self._verbs.capabilities
@@ -137,9 +120,18 @@ class QdrantBackend(Backend):
         return self._run("search", index.name, self._verbs.search(index, requests))
 
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
-        steps = self._verbs.scan(index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors)
+        steps = self._verbs.scan(
+            index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors, part=part
+        )
         return self._run("scan", index.name, steps)
 
     def close(self) -> None:
@@ -149,29 +141,16 @@ class QdrantBackend(Backend):
             self._client.close()
 
     def _run(self, operation: str, index: str | None, steps: Steps[T]) -> T:
-        """Carry out a verb; it learns of errors in the words of lateint."""
-        with translated(operation, index, backend=self.name, secret=self._session.secret):
-            try:
-                call = next(steps)
-                while True:
-                    try:
-                        with translated(operation, index, backend=self.name, secret=self._session.secret):
-                            reply = call.read(self._sent(call))
-                    except errors.LateintError as error:
-                        call = steps.throw(error)
-                    else:
-                        call = steps.send(reply)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+        translating = partial(translated, operation, index, backend=self.name, secret=self._verbs.place.secret)
+        return carried_out(steps, self._sent, translating)
 
     def _sent(self, call: Call) -> Any:  # noqa: ANN401
         match call:
             case Ask(method, arguments):
                 with self._turn:
-                    return getattr(self._client, method)(**arguments)
+                    return call.read(getattr(self._client, method)(**arguments))
             case Post():
-                return self._posted(call, call.timeout_s or self._session.timeout_s)
+                return call.read(self._posted(call, call.timeout_s or self._verbs.place.timeout_s))
 
     def _posted(self, call: Post, timeout_s: float) -> Any:  # noqa: ANN401
         if self._channel is None:  # the stub of a borrowed client takes a message, and serialises it once more
@@ -182,16 +161,22 @@ class QdrantBackend(Backend):
         return send(call.message, timeout=timeout_s)
 
 
-def _client(place: Endpoint, *, grpc: bool, timeout_s: float) -> QdrantClient:
-    with warnings.catch_warnings():  # of a key without TLS, which has been decided on
-        warnings.simplefilter("ignore", UserWarning)
-        return QdrantClient(**place.client_options(grpc=grpc, timeout_s=timeout_s))
+def _verbs(client: QdrantClient, place: Place) -> Verbs:
+    with translated("connect", backend=place.backend, secret=place.secret, location=place.location):
+        version = client.info().version
+    return connection.verbs(place, version)
 
 
-def _answers_grpc(place: Endpoint) -> bool:
-    client = _client(place, grpc=True, timeout_s=place.probe_s)
+def _client(endpoint: Endpoint, *, grpc: bool, timeout_s: float) -> QdrantClient:
+    with translated("connect", backend=endpoint.scheme, secret=endpoint.api_key), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a key without TLS, which has been decided on
+        return QdrantClient(**endpoint.client_options(grpc=grpc, timeout_s=timeout_s))
+
+
+def _answers_grpc(endpoint: Endpoint) -> bool:
+    client = _client(endpoint, grpc=True, timeout_s=endpoint.probe_s)
     try:
-        with translated("connect", backend=place.scheme, secret=place.api_key):
+        with translated("connect", backend=endpoint.scheme, secret=endpoint.api_key):
             client.info()
     except (errors.AuthenticationFailed, errors.PermissionDenied):
         return True

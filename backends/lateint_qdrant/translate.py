@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,8 @@ from lateint import errors
 from lateint.engine import payload as payloads
 from lateint.engine.payload import ID_FIELD, PAYLOAD_FIELD, WORDS_FIELD, Native
 from lateint.spec import FieldType
-from lateint.types import Payload
+from lateint.types import Hit, Payload, SearchRequest
+from lateint.vectors import MultiVector
 from lateint_qdrant.filters import float_word
 
 
@@ -57,6 +59,21 @@ def restored(point: Mapping[str, Any] | None, fields: Mapping[str, FieldType]) -
             f"document {document!r}: its payload does not fit the declared fields: {error}.",
             hint="Fields can be declared only with the type that all documents have in them.",
         ) from error
+
+
+def hit(document: str, payload: Payload, request: SearchRequest, *, score: float, rows: MultiVector | None) -> Hit:
+    """A document that a search found, with what was asked for of its payload.
+
+    Raises:
+        UnexpectedResponse: its score is no number.
+    """
+    if not math.isfinite(score):
+        raise errors.UnexpectedResponse(
+            f"document {document!r} has the score {score}.",
+            hint="Its stored rows hold NaN or infinities, or they or those of the query are too long for float32: "
+            "write it anew, normalised.",
+        )
+    return Hit(document, score, payloads.selected(payload, request.payload), rows)
 
 
 def wanted(payload: bool | tuple[str, ...]) -> bool | list[str]:  # noqa: FBT001 - a value, not a switch

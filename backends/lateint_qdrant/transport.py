@@ -42,11 +42,11 @@ class Transport(ABC):
 
     @abstractmethod
     def upsert(self, collection: str, points: Sequence[Point], *, vector: str) -> Call:
-        """Write whole points, and wait: the status."""
+        """Write whole points, and wait until they are there."""
 
     @abstractmethod
     def update_vectors(self, collection: str, points: Sequence[Point], *, vector: str) -> Call:
-        """Replace one multi-vector of points that exist, and wait: the status."""
+        """Replace one multi-vector of points that exist, and wait until it is there."""
 
     @abstractmethod
     def retrieve(

@@ -8,24 +8,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from qdrant_client import models
 
 from lateint import errors
+from lateint.engine import guard, splitting
 from lateint.engine.backend import Failures, IndexInfo
 from lateint.engine.capabilities import Capabilities
-from lateint.engine.payload import selected
 from lateint.filters import Filter
 from lateint.spec import DType, IndexSpec
-from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, WriteFailure
-from lateint_qdrant import changes as payload_changes
-from lateint_qdrant import collection, guard, schema, splitting
-from lateint_qdrant.calls import Ask, Point, Record, Steps, check_applied, status
-from lateint_qdrant.collection import Access, access
-from lateint_qdrant.filters import Json, keys
-from lateint_qdrant.keeping import Keeping, keeping, native_id
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure
+from lateint.vectors import MultiVector
+from lateint_qdrant import collection, payload_changes, schema, translate
+from lateint_qdrant.access import Access, access_to
+from lateint_qdrant.calls import Ask, Point, Record, Steps, applied
+from lateint_qdrant.cosine import unrounded
+from lateint_qdrant.filters import Json, keys, sliced
+from lateint_qdrant.keeping import Keeping, PointId, keeping, native_id
+from lateint_qdrant.place import Place, Speech
 from lateint_qdrant.transport import Query, Transport
+
+LONGEST_S = 86_400.0
+"""Seconds that a call may be given; clients overflow on times that mean "for ever"."""
 
 _MISSING = "no document has this id."
 
@@ -34,28 +39,29 @@ _DATATYPE = {DType.FLOAT32: models.Datatype.FLOAT32, DType.FLOAT16: models.Datat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verbs:
-    """What the verbs need to know of the place.
+    """What the verbs need to know.
 
     Attributes:
-        backend: name to put into errors.
+        place: the store.
         capabilities: of an index that lateint creates there.
         transport: how calls with multi-vectors are made.
         version: of the server.
-        timeout_s: seconds for one call.
-        local: the client's local mode, which has no payload indexes and no search parameters, and says so each time.
     """
 
-    backend: str
+    place: Place
     capabilities: Capabilities
     transport: Transport
     version: tuple[int, ...]
-    timeout_s: float
-    local: bool = False
 
-    def server_version(self) -> Steps[str]:
-        """For `Backend.server_info`."""
+    def server_info(self) -> Steps[ServerInfo]:
+        """See `Backend.server_info`."""
         found = yield Ask("info")
-        return str(found.version)
+        return ServerInfo(
+            engine=schema.ENGINE,
+            version=str(found.version),
+            location=self.place.location,
+            details={"transport": self.place.speech.value},
+        )
 
     def create_index(self, spec: IndexSpec) -> Steps[IndexInfo]:
         """See `Backend.create_index`. What was begun and cannot be finished is taken back."""
@@ -63,26 +69,24 @@ class Verbs:
             since = schema.dotted(schema.METADATA_SINCE)
             raise errors.UnsupportedFeature(
                 f"index {spec.name!r}: Qdrant {schema.dotted(self.version)} keeps no metadata with a collection.",
-                backend=self.backend,
+                backend=self.place.backend,
                 feature="create_index",
                 since=since,
                 alternative=f"Use a server from {since} on; collections that are there can be opened.",
             )
-        layout = schema.layout(spec, self.capabilities, backend=self.backend)
         vector = models.VectorParams(
-            size=layout.dim,
+            size=spec.dim,
             distance=models.Distance.DOT,
-            datatype=_DATATYPE[layout.dtype],
+            datatype=_DATATYPE[spec.dtype],
             multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
             hnsw_config=models.HnswConfigDiff(m=0),
-            on_disk=layout.memory is schema.Memory.COLD,
+            on_disk=schema.memory(spec) is schema.Memory.COLD,
         )
         yield Ask(
             "create_collection",
             {
                 "collection_name": spec.name,
                 "vectors_config": {schema.VECTOR: vector},
-                "hnsw_config": models.HnswConfigDiff(m=0),
                 "metadata": collection.metadata(spec),
             },
         )
@@ -111,7 +115,7 @@ class Verbs:
         if not index.managed:
             raise errors.UnsupportedFeature(
                 f"collection {index.name!r} was not created by lateint, which leaves its metadata alone.",
-                backend=self.backend,
+                backend=self.place.backend,
                 feature="update",
                 alternative="Declare fields in open(…, fields=…); add payload indexes with the client of Qdrant.",
             )
@@ -131,19 +135,22 @@ class Verbs:
 
     def write(self, index: IndexInfo, documents: Sequence[Document]) -> Steps[Failures]:
         """See `Backend.write`."""
-        kept = keeping(index)
+        kept, access = keeping(index), access_to(index)
         for document in documents:
             self._check(document.vectors, index, document.id)
         points = [
-            Point(_required(kept, document.id), document.vectors, kept.stored(document.id, dict(document.payload)))
+            Point(
+                cast("PointId", kept.point(document.id)),  # the pipeline has refused ids that no point can have
+                _sent(document.vectors, access),
+                kept.stored(document.id, dict(document.payload)),
+            )
             for document in documents
         ]
-        speak = access(index)
-        for part in splitting.by_number(points, speak.max_points):
+        for part in splitting.by_number(points, access.max_points):
             if index.managed:
-                check_applied((yield self.transport.upsert(index.name, part, vector=speak.vector)))
+                yield self.transport.upsert(index.name, part, vector=access.vector)
             else:
-                yield from self._write_partly(index, part, speak.vector)
+                yield from self._write_partly(index, part, access.vector)
         return ()
 
     def update_payload(self, index: IndexInfo, ids: Sequence[str], changes: Mapping[str, Any]) -> Steps[Failures]:
@@ -170,13 +177,13 @@ class Verbs:
         """See `Backend.delete`."""
         selector: Any
         if isinstance(target, Filter):
-            selector = self.transport.filter(self._lowered(index, target, access(index).deletable))
+            selector = self.transport.filter(self._lowered(index, target, access_to(index).deletable))
         else:
             selector = [point for point in map(keeping(index).point, target) if point is not None]
             if not selector:
                 return
         arguments = {"collection_name": index.name, "points_selector": selector, "wait": True}
-        check_applied((yield Ask("delete", arguments, read=status)))
+        yield Ask("delete", arguments, read=applied)
 
     def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> Steps[list[Document]]:
         """See `Backend.get`."""
@@ -184,7 +191,7 @@ class Verbs:
         points = [point for point in map(kept.point, ids) if point is not None]
         if not points:
             return []
-        vector = access(index).vector if with_vectors else None
+        vector = access_to(index).vector if with_vectors else None
         records = yield self.transport.retrieve(index.name, points, vector=vector, payload=True)
         return [_document(kept, record, index) for record in records]
 
@@ -197,47 +204,61 @@ class Verbs:
 
     def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> Steps[list[SearchResult]]:
         """See `Backend.search`."""
-        kept, speak = keeping(index), access(index)
+        kept, access = keeping(index), access_to(index)
         queries = []
         for request in requests:
             self._check(request.query, index, None)
             queries.append(
                 Query(
-                    rows=request.query,
+                    rows=_sent(request.query, access),
                     k=request.k,
                     condition=self._retrieving(index, request.filter),
-                    exact=None if self.local or not speak.ask_exact else request.exact,
+                    exact=None if self.local else request.exact,
                     payload=kept.wanted(request.payload),
                     with_vectors=request.with_vectors,
                 )
             )
-        timeout_s = max((request.timeout_s for request in requests if request.timeout_s is not None), default=None)
+        given = [min(request.timeout_s, LONGEST_S) for request in requests if request.timeout_s is not None]
+        timeout_s = max(given, default=None)
+        server_s = None if self.local else _server_seconds(timeout_s or self.place.timeout_s, access.max_timeout_s)
         answers: list[list[Record]] = []
         for part in splitting.by_size(queries, [query.rows.nbytes for query in queries], self._most_bytes):
-            for some in splitting.by_number(part, speak.max_queries):
+            for some in splitting.by_number(part, access.max_queries):
                 answers += yield self.transport.query(
                     index.name,
                     some,
-                    vector=speak.vector,
+                    vector=access.vector,
                     timeout_s=timeout_s,
-                    server_s=None if self.local else _server_seconds(timeout_s or self.timeout_s, speak.max_timeout_s),
+                    server_s=server_s,
                 )
-        return [_result(kept, speak, request, records) for request, records in zip(requests, answers, strict=True)]
+        return [_result(kept, access, request, records) for request, records in zip(requests, answers, strict=True)]
 
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Steps[Page]:
         """See `Backend.scan`."""
-        kept, speak = keeping(index), access(index)
+        kept, access = keeping(index), access_to(index)
         records, following = yield self.transport.scroll(
             index.name,
             start=None if cursor is None else _position(cursor),
             limit=min(limit, index.capabilities.max_k),
-            condition=self._retrieving(index, condition),
-            vector=speak.vector if with_vectors else None,
+            condition=sliced(self._retrieving(index, condition), part),
+            vector=access.vector if with_vectors else None,
         )
         documents = tuple(_document(kept, record, index) for record in records)
         return Page(documents, None if following is None else str(following))
+
+    @property
+    def local(self) -> bool:
+        """The client's local mode has no payload indexes and no search parameters, and says so each time."""
+        return self.place.speech is Speech.LOCAL
 
     @property
     def _most_bytes(self) -> int:
@@ -258,9 +279,9 @@ class Verbs:
         new = [point for point in points if point.id not in there]
         old = [point for point in points if point.id in there]
         if new:
-            check_applied((yield self.transport.upsert(index.name, new, vector=vector)))
+            yield self.transport.upsert(index.name, new, vector=vector)
         if old:
-            check_applied((yield self.transport.update_vectors(index.name, old, vector=vector)))
+            yield self.transport.update_vectors(index.name, old, vector=vector)
         operations: list[Any] = []
         for point in old:
             before = there[point.id]
@@ -273,14 +294,13 @@ class Verbs:
         """Several changes of payload, in as many requests as their size needs."""
         for part in splitting.by_size(operations, [len(repr(operation)) for operation in operations], self._most_bytes):
             arguments = {"collection_name": name, "update_operations": part, "wait": True}
-            for one in (yield Ask("batch_update_points", arguments)):
-                check_applied(status(one))
+            yield Ask("batch_update_points", arguments, read=lambda replies: list(map(applied, replies)))
 
     def _check(self, vectors: Any, index: IndexInfo, document: str | None) -> None:  # noqa: ANN401
-        guard.check(vectors, index.spec, document=document, max_values=index.capabilities.max_values)
+        guard.check(vectors, index.spec, engine="Qdrant", document=document, max_values=index.capabilities.max_values)
 
     def _retrieving(self, index: IndexInfo, condition: Filter | None) -> Json | None:
-        return None if condition is None else self._lowered(index, condition, access(index).filterable)
+        return None if condition is None else self._lowered(index, condition, access_to(index).filterable)
 
     def _lowered(self, index: IndexInfo, condition: Filter, allowed: frozenset[str] | None) -> Json:
         lowered = keeping(index).lowered(condition)
@@ -289,18 +309,16 @@ class Verbs:
             raise errors.UnsupportedFeature(
                 f"filter on {refused[0]!r}: the strict mode of collection {index.name!r} forbids filters on fields "
                 "without a payload index.",
-                backend=self.backend,
+                backend=self.place.backend,
                 feature="filter without a payload index",
                 alternative="Add a payload index for it with the client of Qdrant, or filter while reading.",
             )
         return lowered
 
 
-def _required(kept: Keeping, document: str) -> Any:  # noqa: ANN401
-    point = kept.point(document)
-    if point is None:
-        raise errors.InvalidInput(f"document id {document!r} is none of this collection.", document=document)
-    return point
+def _sent(rows: MultiVector, access: Access) -> MultiVector:
+    """Rows that the server makes the given ones of."""
+    return unrounded(rows) if access.scales_and_rounds else rows
 
 
 def _document(kept: Keeping, record: Record, index: IndexInfo) -> Document:
@@ -308,14 +326,14 @@ def _document(kept: Keeping, record: Record, index: IndexInfo) -> Document:
     return Document(identifier, record.rows, payload, normalized=index.spec.normalize)
 
 
-def _result(kept: Keeping, speak: Access, request: SearchRequest, records: Sequence[Record]) -> SearchResult:
-    exact = request.exact or not speak.approximate
+def _result(kept: Keeping, access: Access, request: SearchRequest, records: Sequence[Record]) -> SearchResult:
+    exact = request.exact or not access.approximate
     hits = []
     for record in records:
         identifier, payload = kept.restored(record.id, record.payload)
-        score = -record.score if speak.smaller_is_better else record.score
-        hits.append(Hit(identifier, score, selected(payload, request.payload), record.rows))
-    warnings = speak.score_warnings if exact else (*speak.score_warnings, *speak.short_cut_warnings)
+        score = -record.score if access.smaller_is_better else record.score
+        hits.append(translate.hit(identifier, payload, request, score=score, rows=record.rows))
+    warnings = access.score_warnings if exact else (*access.score_warnings, *access.short_cut_warnings)
     return SearchResult(tuple(hits), exact=exact, warnings=warnings)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from lateint.engine.capabilities import Capabilities
 from lateint.filters import Filter
 from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, WriteFailure
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure
 
 
 class IdMode(StrEnum):
@@ -156,9 +156,27 @@ class Backend(ABC):
 
     @abstractmethod
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
-        """One page of at most `limit` documents after `cursor`, None for the first page."""
+        """One page of at most `limit` documents after `cursor`, None for the first page.
+
+        Args:
+            index: the index.
+            cursor: that of the page before, of a scan with the same `condition` and `part`.
+            limit: most documents of this page.
+            condition: only documents that pass.
+            with_vectors: read the stored rows too.
+            part: only documents of this slice. A document's slice follows from its id and `part.count`, whatever else
+                is in the index; slices are of about equal size. A hash of the id does, and so do ranges of ids that are
+                evenly spread.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -225,7 +243,14 @@ class AsyncBackend(ABC):
 
     @abstractmethod
     async def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
         """See `Backend.scan`."""
 

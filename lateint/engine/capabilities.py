@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lateint import errors
@@ -23,6 +24,7 @@ class Feature(StrEnum):
     FILTER_IDS = "filter ids"
     SCAN_FILTER = "scan with a filter"
     STABLE_SCAN = "scan in a stable order, resumable in another process"
+    SCAN_SLICES = "scan in slices"
     DELETE_BY_FILTER = "delete by filter"
     UPDATE_PAYLOAD = "update of payload without resending vectors"
     ADD_FIELD = "declaring a field later"
@@ -53,6 +55,7 @@ class Capabilities:
         rounds_queries: a query is rounded to the storage format before it is scored.
         accumulator: precision of the sum over query rows.
         engine_options: option names that `IndexSpec.engine_options` may hold for this engine.
+        since: of features that are missing for want of a newer version, the first version that has them.
     """
 
     features: frozenset[Feature]
@@ -67,6 +70,7 @@ class Capabilities:
     rounds_queries: bool = False
     accumulator: Accumulator = Accumulator.FLOAT32
     engine_options: frozenset[str] = frozenset()
+    since: Mapping[Feature, str] = field(default_factory=dict, hash=False)
 
     def require(self, feature: Feature, *, backend: str, alternative: str = "") -> None:
         """Refuse what cannot be done.
@@ -75,10 +79,13 @@ class Capabilities:
             UnsupportedFeature: the feature is not among `features`.
         """
         if feature not in self.features:
+            since = self.since.get(feature, "")
+            before = f" before {since}" if since else ""
             raise errors.UnsupportedFeature(
-                f"{backend} cannot do this: {feature.value}.",
+                f"{backend} cannot do this{before}: {feature.value}.",
                 backend=backend,
                 feature=feature.value,
+                since=since,
                 alternative=alternative,
             )
 

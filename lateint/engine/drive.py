@@ -1,4 +1,4 @@
-"""Two small loops that carry out a pipeline: one blocking, one for asyncio.
+"""Carries out a pipeline: blocking, or for asyncio.
 
 A pipeline is a generator: it yields an effect and is resumed with the outcome. It does no I/O, so that what it decides
 is written once for both worlds and tested without either.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from lateint.engine.backend import AsyncBackend, Backend
+from lateint.engine.steps import acarried_out, carried_out
 
 if TYPE_CHECKING:
     import asyncio
@@ -104,18 +105,7 @@ def run(steps: Steps[T], backend: Backend, *, source: Iterable[Any] = (), worker
         return None
 
     with ThreadPoolExecutor(workers, thread_name_prefix="lateint") as pool:  # starts no thread before the first Spawn
-        try:
-            effect = next(steps)
-            while True:
-                try:
-                    outcome = perform(effect)
-                except BaseException as error:  # noqa: BLE001 - the pipeline decides what an error means, also Ctrl-C
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(outcome)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        return carried_out(steps, perform)
 
 
 async def arun(steps: Steps[T], backend: AsyncBackend, *, source: AsyncIterable[Any] | Iterable[Any] = ()) -> T:
@@ -149,18 +139,7 @@ async def arun(steps: Steps[T], backend: AsyncBackend, *, source: AsyncIterable[
                 return _settled(spawned.pop(done), done)
         return None
 
-    try:
-        effect = next(steps)
-        while True:
-            try:
-                outcome = await perform(effect)
-            except BaseException as error:  # noqa: BLE001 - the pipeline decides what an error means, also a cancellation
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(outcome)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+    return await acarried_out(steps, perform)
 
 
 def _settled(key: int, done: Future[Any] | asyncio.Task[Any]) -> Settled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from lateint.engine.url import EngineURL, require_nothing
 from lateint.filters import Filter, matches
 from lateint.scoring import Corpus, score_corpus, top_k
 from lateint.spec import DType, IndexSpec, suggestion
-from lateint.types import Document, Hit, Page, Payload, SearchRequest, SearchResult, ServerInfo, WriteFailure
+from lateint.types import Document, Hit, Page, Payload, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure
 from lateint.vectors import MultiVector
 
 CAPABILITIES = Capabilities(
@@ -149,11 +150,19 @@ class MemoryBackend(Backend):
         return [_answer(request, names, corpus, rows) for request, names, corpus in found]
 
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
         with self._lock:
             stored = self._stored(index.name)
-            names = sorted(name for name in self._matching(stored, condition) if cursor is None or name > cursor)
+            later = (name for name in self._matching(stored, condition) if cursor is None or name > cursor)
+            names = sorted(name for name in later if part is None or _slice(name, part.count) == part.index)
             page = [_document(name, stored.rows[name], with_vectors) for name in names[:limit]]
         return Page(tuple(page), page[-1].id if len(names) > limit else None)
 
@@ -209,6 +218,11 @@ def _answer(
 def _document(name: str, record: tuple[MultiVector, Payload], with_vectors: bool) -> Document:  # noqa: FBT001
     rows, payload = record
     return Document(name, rows if with_vectors else None, _copied(payload))
+
+
+def _slice(name: str, count: int) -> int:
+    """Which of `count` slices a document is in; not by `hash`, which is another one in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()) % count
 
 
 def _copied(payload: Payload) -> Payload:

@@ -130,12 +130,13 @@ def prepared_searches(
             raise errors.InvalidInput(f"payload={payload!r} holds what is no field name.", hint="Pass names.")
     if exact is not None and not isinstance(exact, bool):
         raise errors.InvalidInput(f"exact={exact!r} is neither True, False nor None.")
+    possible = capabilities.features & {Feature.EXACT_SEARCH, Feature.APPROXIMATE_SEARCH}
     if exact is None:
-        exact = Feature.EXACT_SEARCH in capabilities.features
+        exact = Feature.EXACT_SEARCH in possible
     capabilities.require(
         Feature.EXACT_SEARCH if exact else Feature.APPROXIMATE_SEARCH,
         backend=backend,
-        alternative=f"Pass exact={not exact}, or leave it out.",
+        alternative=f"Pass exact={not exact}, or leave it out." if possible else " ".join(index.warnings),
     )
     request = partial(
         SearchRequest,

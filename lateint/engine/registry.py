@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lateint import errors
 from lateint.engine import url as urls
 from lateint.engine.backend import AsyncBackend, Backend
+from lateint.engine.findings import Finding
 from lateint.spec import suggestion
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Variant:
         api_key: whether a key can be used.
         declares: `module:name` of the capabilities that a current server has, for the documentation; empty where an
             engine can be opened without a server.
+        doctor: `module:function` of `(EngineURL, Settings) -> Iterable[Finding]`, which looks at what only this engine
+            has (ports, versions, keys, limits); empty where connecting tells enough. It writes nothing, gives each
+            step a bounded time, and raises one of `lateint.errors` where nothing is left to look at.
     """
 
     summary: str
@@ -67,6 +71,7 @@ class Variant:
     options: tuple[str, ...] = ()
     api_key: bool = False
     declares: str = ""
+    doctor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,17 @@ async def aconnect(target: object, settings: Settings) -> AsyncBackend:
         return ThreadedBackend(await asyncio.to_thread(_load(variant.connect), parsed, settings))
     backend: AsyncBackend = await _load(variant.aconnect)(parsed, settings)
     return backend
+
+
+def examine(url: str, settings: Settings) -> Generator[Finding, None, None]:
+    """What the doctor of the engine that a URL names finds out, one thing after the other; nothing if it has none.
+
+    Raises:
+        LateintError: it cannot be asked, or nothing is left to look at.
+    """
+    parsed, variant = _resolve(url, settings)
+    if variant.doctor:
+        yield from _load(variant.doctor)(parsed, settings)
 
 
 @lru_cache(maxsize=1)

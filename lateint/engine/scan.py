@@ -15,7 +15,7 @@ from lateint.engine.capabilities import Feature
 from lateint.engine.drive import Steps
 from lateint.engine.pipelines import Handle, as_read, called
 from lateint.filters import Filter, to_json
-from lateint.types import Document, Page
+from lateint.types import Document, Page, Slice
 
 _VERSION = 1
 _FIRST_PAGE = 16
@@ -30,6 +30,7 @@ class ScanState:
         handle: the index.
         condition: a checked filter, or None.
         with_vectors: whether rows are read too.
+        part: the slice that is read, or None for the whole.
         at: the backend's cursor of the page last fetched; None for the first.
         following: that of the page after it.
         finished: there is no page after it.
@@ -40,6 +41,7 @@ class ScanState:
     handle: Handle
     condition: Filter | None
     with_vectors: bool
+    part: Slice | None = None
     at: str | None = None
     following: str | None = None
     finished: bool = False
@@ -48,7 +50,7 @@ class ScanState:
 
     @property
     def cursor(self) -> str:
-        """Opaque text from which a scan of the same index and filter goes on, at the start of this page."""
+        """Opaque text from which a scan of the same index, slice and filter goes on, at the start of this page."""
         content = {"v": _VERSION, **self._identity(), "at": self.at}
         return base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).decode()
 
@@ -63,6 +65,7 @@ class ScanState:
                 limit=self.limit,
                 condition=self.condition,
                 with_vectors=self.with_vectors,
+                part=self.part,
             )
             self.buffer.extend(as_read(document, self.handle.info) for document in page.documents)
             self.following, self.finished = page.cursor, page.cursor is None
@@ -70,7 +73,7 @@ class ScanState:
 
     def _adapt(self, page: Page) -> None:
         """Pages are cut by bytes: as many documents of the size just seen as one batch may hold."""
-        size = sum(document.vectors.nbytes if self.with_vectors else 512 for document in page.documents)
+        size = sum(512 if document.vectors is None else document.vectors.nbytes for document in page.documents)
         if size:
             fitting = self.handle.info.capabilities.max_batch_bytes * len(page.documents) // size
             self.limit = max(1, min(_LARGEST_PAGE, fitting))
@@ -78,22 +81,33 @@ class ScanState:
     def _identity(self) -> dict[str, Any]:
         text = "" if self.condition is None else json.dumps(to_json(self.condition), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return {"backend": self.handle.backend, "index": self.handle.info.name, "filter": digest}
+        part = "all" if self.part is None else str(self.part)
+        return {"backend": self.handle.backend, "index": self.handle.info.name, "slice": part, "filter": digest}
 
 
-def start(handle: Handle, *, condition: Filter | None, with_vectors: bool, cursor: str | None) -> ScanState:
+def start(
+    handle: Handle, *, condition: Filter | None, with_vectors: bool, cursor: str | None, part: Slice | None = None
+) -> ScanState:
     """A scan from the beginning, or from where a cursor says.
 
     Raises:
-        InvalidInput: the cursor is not one, or is of another index or filter.
-        UnsupportedFeature: the engine cannot scan with a filter, or not go on later.
+        InvalidInput: the cursor is not one, or is of another index, slice or filter; or `part` is no slice.
+        UnsupportedFeature: the engine cannot scan with a filter, or in slices, or not go on later.
     """
+    if part is not None:
+        if not isinstance(part, Slice):
+            raise errors.InvalidInput(
+                f"part={part!r:.60} is not a Slice.", hint="Pass lateint.Slice(index=0, count=4)."
+            )
+        handle.info.capabilities.require(
+            Feature.SCAN_SLICES, backend=handle.backend, alternative="Scan the whole index."
+        )
     checked = handle.filter(condition)
     if checked is not None:
         handle.info.capabilities.require(
             Feature.SCAN_FILTER, backend=handle.backend, alternative="Filter while reading."
         )
-    state = ScanState(handle, checked, with_vectors)
+    state = ScanState(handle, checked, with_vectors, part)
     if cursor is not None:
         handle.info.capabilities.require(
             Feature.STABLE_SCAN, backend=handle.backend, alternative="Scan from the beginning."
@@ -121,7 +135,7 @@ def _position(cursor: str, state: ScanState) -> str | None:
         ]
         raise errors.InvalidInput(
             f"the cursor is of another scan: {', '.join(different) or f'version {version}'}.",
-            hint="Go on with the index and filter that it came from, or scan from the beginning.",
+            hint="Go on with the index, slice and filter that it came from, or scan from the beginning.",
         )
     if position is not None and not isinstance(position, str):
         raise errors.InvalidInput(f"cursor {cursor[:40]!r} is not one.", hint="Pass the .cursor of a scan.")

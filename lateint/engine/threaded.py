@@ -10,7 +10,7 @@ from lateint.engine.backend import AsyncBackend, Backend, Failures, IndexInfo
 from lateint.engine.capabilities import Capabilities
 from lateint.filters import Filter
 from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo
+from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice
 
 
 class ThreadedBackend(AsyncBackend):
@@ -64,10 +64,23 @@ class ThreadedBackend(AsyncBackend):
         return await asyncio.to_thread(self._backend.search, index, requests)
 
     async def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
         return await asyncio.to_thread(
-            self._backend.scan, index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors
+            self._backend.scan,
+            index,
+            cursor=cursor,
+            limit=limit,
+            condition=condition,
+            with_vectors=with_vectors,
+            part=part,
         )
 
     async def close(self) -> None:

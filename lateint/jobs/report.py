@@ -84,6 +84,8 @@ class VerificationReport:
         extra: ids that are there and should not be.
         changed: ids whose stored rows or payload are not those of the original.
         unnormalized: ids in an index that normalises whose stored rows are not of length 1.
+        vectorless: ids without a multi-vector, which no search finds; in an index that lateint did not create, where
+            they may be meant so, a warning says how many.
         exact: every search was a full scan.
         warnings: of the engine.
         seed: of the sample and the noise.
@@ -106,6 +108,7 @@ class VerificationReport:
     extra: tuple[str, ...]
     changed: tuple[str, ...]
     unnormalized: tuple[str, ...]
+    vectorless: tuple[str, ...]
     exact: bool
     warnings: tuple[str, ...]
     seed: int
@@ -123,6 +126,7 @@ class VerificationReport:
             (len(self.extra), "documents that should not be there"),
             (len(self.changed), "documents stored otherwise than given"),
             (len(self.unnormalized), "documents with rows not of length 1 in an index that normalises"),
+            (len(self.vectorless), "documents without a multi-vector, which no search finds"),
             (abs(self.documents - self.counted), "documents between a scan and the engine's own count"),
         ]
         problems = [f"{what}: {number}" for number, what in found if number]
@@ -198,6 +202,7 @@ class VerificationReport:
             "extra": self.extra,
             "changed": self.changed,
             "not normalised": self.unnormalized,
+            "without a multi-vector": self.vectorless,
         }
         for what, names in named.items():
             if names:

@@ -98,8 +98,11 @@ class _Truth:
     scores: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     longest: dict[str, float] = field(default_factory=dict)
     furthest: dict[str, float] = field(default_factory=dict)
+    vectorless: list[str] = field(default_factory=list)
 
     def add(self, documents: Sequence[Document]) -> None:
+        self.vectorless += (document.id for document in documents if document.vectors is None)
+        documents = _with_rows(documents)
         if not documents or not self.queries:
             return
         corpus = Corpus.from_multivectors([document.vectors for document in documents])
@@ -192,11 +195,28 @@ def _made_queries(handle: Handle, names: Sequence[str], random: np.random.Genera
     chosen: list[int] = random.choice(len(names), min(QUERIES, len(names)), replace=False).tolist() if names else []
     documents = yield from pipelines.get(handle, [names[position] for position in chosen], with_vectors=True)
     made = []
-    for document in documents:
+    for document in _with_rows(documents):
         rows = document.vectors[:QUERY_ROWS].astype(np.float64)
         noise = random.standard_normal(rows.shape) / np.sqrt(rows.shape[1])
         made.append((rows + noise * row_norms(document.vectors[:QUERY_ROWS])[:, None]).astype(np.float32))
     return made
+
+
+def _with_rows(documents: Sequence[Document]) -> list[Document]:
+    """Those that have a multi-vector.
+
+    Raises:
+        NonFiniteVector: stored rows hold NaN or infinities; no score of theirs is a number.
+    """
+    found = [document for document in documents if document.vectors is not None]
+    for document in found:
+        if not np.isfinite(document.vectors).all():
+            raise errors.NonFiniteVector(
+                f"document {document.id!r}: its stored rows hold NaN or infinities.",
+                hint="Delete it or write it anew, then verify again.",
+                document=document.id,
+            )
+    return found
 
 
 def _read_originals(
@@ -290,8 +310,12 @@ def _report(
         extra=tuple(extra),
         changed=contents.ids("changed") if contents is not None else (),
         unnormalized=_unnormalized(handle, truth),
+        vectorless=tuple(truth.vectorless) if handle.info.managed else (),
         exact=all(result.exact for result in results),
-        warnings=tuple(dict.fromkeys(warning for result in results for warning in result.warnings)),
+        warnings=(
+            *dict.fromkeys(warning for result in results for warning in result.warnings),
+            *_adopted_vectorless(handle, truth),
+        ),
         seed=seed,
     )
 
@@ -300,6 +324,13 @@ def _unnormalized(handle: Handle, truth: _Truth) -> tuple[str, ...]:
     if not handle.info.spec.normalize:
         return ()
     return tuple(name for name, distance in truth.furthest.items() if distance > STORED_SLACK)
+
+
+def _adopted_vectorless(handle: Handle, truth: _Truth) -> tuple[str, ...]:
+    number = len(truth.vectorless)
+    if not number or handle.info.managed:
+        return ()
+    return (f"{number} documents have no multi-vector, so no search finds them, such as {truth.vectorless[0]!r}.",)
 
 
 def _same(stored: Document, expected: Document) -> bool:

@@ -124,8 +124,8 @@ FILTERS: Final[Mapping[str, BadRequest]] = {
 }
 
 
-async def _scanned(index: AsyncIndex, cursor: Any) -> None:  # noqa: ANN401
-    index.scan(cursor=cursor)
+async def _scanned(index: AsyncIndex, **options: Any) -> None:  # noqa: ANN401
+    index.scan(**options)
 
 
 def _forged(**changes: Any) -> str:  # noqa: ANN401
@@ -147,6 +147,12 @@ CURSORS: Final[Mapping[str, BadRequest]] = {
         "of-another-engine": _forged(),
         "of-another-version": _forged(v=99),
     }.items()
+}
+
+
+SLICES: Final[Mapping[str, BadRequest]] = {
+    f"part-{name}": BadRequest(partial(_scanned, part=part), ("part=", "lateint.Slice(index=0, count=4)"))
+    for name, part in {"number": 0, "pair": (0, 4), "text": "0/4", "python-slice": slice(0, 4)}.items()
 }
 
 
@@ -189,7 +195,7 @@ WRITES: Final[Mapping[str, BadRequest]] = {
     "metadata": _doing(lambda index: index.update(metadata={"x": float("nan")}), "metadata"),
 }
 
-REQUESTS: Final[Mapping[str, BadRequest]] = {**QUERIES, **SEARCHES, **FILTERS, **CURSORS, **WRITES}
+REQUESTS: Final[Mapping[str, BadRequest]] = {**QUERIES, **SEARCHES, **FILTERS, **CURSORS, **SLICES, **WRITES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from lateint.spec import FieldType
 from lateint.testing import conditions
 from lateint.testing.data import ragged
 from lateint.testing.truth import Truth, asked, selected
-from lateint.types import Document, SearchRequest
+from lateint.types import Document, SearchRequest, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,17 @@ async def _scan_stable(subject: Subject) -> bool:
     return {document.id for document in subject.documents} - gone <= set(seen) and len(set(seen)) == len(seen)
 
 
+async def _scan_sliced(subject: Subject) -> bool:
+    """Two halves that are a half each: an engine that reads past the slice brings everything twice."""
+    seen: list[str] = []
+    for part in (Slice(index=0, count=2), Slice(index=1, count=2)):
+        page = await subject.backend.scan(
+            subject.index.info, cursor=None, limit=1000, condition=None, with_vectors=False, part=part
+        )
+        seen += [document.id for document in page.documents]
+    return sorted(seen) == sorted(document.id for document in subject.documents)
+
+
 async def _delete_by_filter(subject: Subject) -> bool:
     half = [document.id for document in subject.documents[::2]]
     await subject.backend.delete(subject.index.info, ids(half))
@@ -165,6 +176,7 @@ PROBES: Final[Mapping[Feature, Probe]] = {
     ),
     Feature.SCAN_FILTER: Probe(lambda subject: _scan_public(subject, filter=ids(["a"])), _scan_filtered),
     Feature.STABLE_SCAN: Probe(lambda subject: _scan_public(subject, cursor=subject.index.scan().cursor), _scan_stable),
+    Feature.SCAN_SLICES: Probe(lambda subject: _scan_public(subject, part=Slice(index=0, count=2)), _scan_sliced),
     Feature.DELETE_BY_FILTER: Probe(lambda subject: subject.index.delete(filter=ids(["a"])), _delete_by_filter),
     Feature.UPDATE_PAYLOAD: Probe(lambda subject: subject.index.update_payload(["a"], {"x": 1}), _update_payload),
     Feature.ADD_FIELD: Probe(lambda subject: subject.index.update(fields={"probe": "integer"}), _add_field),

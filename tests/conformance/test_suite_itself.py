@@ -28,6 +28,8 @@ CAUGHT_BY = {
     "mergespayloads": "TestWrite::test_fewer_rows_than_before",
     "skipsmissing": "TestFilters::test_not_equal",
     "skipsfirst": "TestScanResumed::test_at_every_place",
+    "ignoresslices": "TestScanSlices::test_disjoint_and_complete",
+    "cutsbyplace": "TestScanSlices::test_other_documents_come_and_go",
     "replaces": "TestCreate::test_existing_name_is_refused",
     "boasts": "TestPersistence::test_documents_and_spec",
     "denies": "TestDeclaredMissing::test_is_refused_and_does_not_work",

@@ -6,6 +6,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,11 @@ from lateint import Document, Feature, IndexSpec, errors
 from lateint.scoring import maxsim, mirrored, tolerance
 from lateint.vectors import MultiVector, normalized
 from tests.servers.discovery import QdrantServer
+from tests.servers.qdrant import asking
+from tests.servers.qdrant.asking import multivector
 
 DIM = 8
-MULTI = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
-NO_GRAPH = models.HnswConfigDiff(m=0)
-
-
-def multi(distance: str = "Dot", *, size: int = DIM, **more: Any) -> models.VectorParams:
-    more = {"hnsw_config": NO_GRAPH, **more}
-    return models.VectorParams(size=size, distance=models.Distance(distance), multivector_config=MULTI, **more)
+multi = partial(multivector, size=DIM)
 
 
 @dataclass(kw_only=True)
@@ -85,9 +82,7 @@ DOT = [name for name in FOREIGN if name not in {"euclid", "manhattan"}]
 @pytest.fixture(scope="module")
 def plain(qdrant_server: QdrantServer) -> Iterator[QdrantClient]:
     """The client that everybody else uses."""
-    client = QdrantClient(
-        url=qdrant_server.rest_url, api_key=qdrant_server.api_key, timeout=60, check_compatibility=False
-    )
+    client = asking.client(qdrant_server)
     yield client
     client.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +15,9 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 import lateint
 from lateint import Document, IndexSpec, errors
 from tests.servers.discovery import QdrantServer
+from tests.servers.qdrant.asking import options
 
 pytestmark = pytest.mark.parametrize("grpc", [True, False], ids=["grpc", "rest"])
-
-
-def options(server: QdrantServer, *, grpc: bool) -> dict[str, Any]:
-    return {
-        "url": server.rest_url,
-        "grpc_port": server.grpc_port,
-        "prefer_grpc": grpc,
-        "api_key": server.api_key,
-        "timeout": 60,
-        "check_compatibility": False,
-    }
 
 
 def documents() -> list[Document]:
@@ -38,7 +27,7 @@ def documents() -> list[Document]:
 
 def test_blocking(qdrant_server: QdrantServer, grpc: bool) -> None:
     """All verbs work, the transport is the client's, and the client is open afterwards."""
-    own = QdrantClient(**options(qdrant_server, grpc=grpc))
+    own = QdrantClient(**options(qdrant_server, over_grpc=grpc))
     spec = IndexSpec(f"borrow-{uuid.uuid4().hex[:8]}", 8, fields={"n": "integer"})
     with lateint.connect(own) as client:
         assert client.server_info().details["transport"] == ("gRPC" if grpc else "REST")
@@ -57,7 +46,7 @@ def test_blocking(qdrant_server: QdrantServer, grpc: bool) -> None:
 
 def test_asynchronous(qdrant_server: QdrantServer, grpc: bool) -> None:
     async def steps() -> None:
-        own = AsyncQdrantClient(**options(qdrant_server, grpc=grpc))
+        own = AsyncQdrantClient(**options(qdrant_server, over_grpc=grpc))
         spec = IndexSpec(f"borrow-{uuid.uuid4().hex[:8]}", 8, fields={"n": "integer"})
         async with await lateint.aconnect(own) as client:
             index = await client.create_index(spec)
@@ -73,7 +62,7 @@ def test_asynchronous(qdrant_server: QdrantServer, grpc: bool) -> None:
 
 
 def test_wrong_colour(qdrant_server: QdrantServer, grpc: bool) -> None:
-    own = QdrantClient(**options(qdrant_server, grpc=grpc))
+    own = QdrantClient(**options(qdrant_server, over_grpc=grpc))
     with pytest.raises(errors.ConfigurationError, match="AsyncQdrantClient"):
         asyncio.run(lateint.aconnect(own))
     own.close()

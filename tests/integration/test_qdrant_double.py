@@ -29,14 +29,9 @@ from tests.servers.qdrant.asking import DOT, client, multivector, point, refused
 NUMBERS = itertools.count()
 
 
-@pytest.fixture(params=["grpc", "rest"])
-def over_grpc(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "grpc")
-
-
 @pytest.fixture
 def qdrant(qdrant_server: QdrantServer, over_grpc: bool) -> Iterator[QdrantClient]:
-    made = client(qdrant_server, over_grpc=over_grpc, api_key=qdrant_server.api_key)
+    made = client(qdrant_server, over_grpc=over_grpc)
     yield made
     made.close()
 
@@ -76,7 +71,7 @@ class TestScores:
         random = np.random.default_rng(5)
         documents = [random.standard_normal((random.integers(1, 40), 16)).astype(np.float32) for _ in range(60)]
         query = random.standard_normal((8, 16)).astype(np.float32)
-        name = new(vectors_config={"colbert": multivector(16, datatype=datatype)})
+        name = new(vectors_config={"colbert": multivector(size=16, datatype=datatype)})
         qdrant.upsert(name, [point(at, rows.tolist()) for at, rows in enumerate(documents)])
 
         exact = m.SearchParams(exact=True)
@@ -145,7 +140,7 @@ class TestScores:
 
 class TestRefusedVectors:
     def test_too_large_a_multivector(self, qdrant, new, over_grpc):
-        name = new(vectors_config={"colbert": multivector(128)})
+        name = new(vectors_config={"colbert": multivector(size=128)})
         qdrant.upsert(name, [point(1, np.zeros((8191, 128)).tolist())])
         large = np.zeros((8192, 128)).tolist()
         total = "Total size of all vectors (1048576) must be less than 1048576]"
@@ -260,11 +255,6 @@ class TestWire:
     def over_grpc(self) -> bool:
         return True
 
-    def test_flattened_form_is_read(self, qdrant, new):
-        name = new()
-        raw_upsert(qdrant, name, q.Vector(data=[1, 2, 3, 4, 5, 6, 7, 8], vectors_count=2))
-        assert qdrant.retrieve(name, [0], with_vectors=True)[0].vector == {"colbert": [[1, 2, 3, 4], [5, 6, 7, 8]]}
-
     def test_slices_are_ignored(self, qdrant, new, qdrant_server):
         name = new()
         qdrant.upsert(name, [point(at) for at in range(20)])
@@ -309,12 +299,6 @@ class TestWire:
         assert not hits[0].payload
         assert qdrant.scroll(name)[0][0].payload == {}
 
-    def test_search_of_old(self, qdrant, new):
-        name = new(vectors_config={"mean": m.VectorParams(size=2, distance=DOT)})
-        qdrant.upsert(name, [m.PointStruct(id=1, vector={"mean": [1.0, 2.0]})])
-        request = q.SearchPoints(collection_name=name, vector=[1, 1], limit=3, vector_name="mean")
-        assert qdrant.grpc_points.Search(request).result[0].score == 3.0
-
 
 FILTERS: dict[str, tuple[Any, Callable[[int], Any]]] = {
     "keyword": (m.FieldCondition(key="word", match=m.MatchValue(value="w1")), lambda n: n % 3 == 1),
@@ -335,7 +319,6 @@ FILTERS: dict[str, tuple[Any, Callable[[int], Any]]] = {
     ),
     "is empty": (m.IsEmptyCondition(is_empty=m.PayloadField(key="gap")), lambda n: n % 4 != 3),
     "is null": (m.IsNullCondition(is_null=m.PayloadField(key="gap")), lambda n: n % 4 == 1),
-    "values count": (m.FieldCondition(key="flags", values_count=m.ValuesCount(gte=2)), lambda n: n % 2 == 0),
     "has vector": (m.HasVectorCondition(has_vector="colbert"), lambda n: True),
     "has id": (m.HasIdCondition(has_id=[3, 4, 99]), lambda n: n in {3, 4}),
     "nested": (

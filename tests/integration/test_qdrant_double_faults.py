@@ -21,7 +21,7 @@ from qdrant_client import models as m
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from tests.servers import discovery
+from tests.servers import container, discovery
 from tests.servers.qdrant.asking import client, multivector, point, refused
 from tests.servers.qdrant.double import Double
 
@@ -40,11 +40,6 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Double]:
     """One that wants a key."""
     with Double(tmp_path_factory.mktemp("locked"), api_key="full", read_only_api_key="read") as started:
         yield started
-
-
-@pytest.fixture(params=["grpc", "rest"])
-def over_grpc(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "grpc")
 
 
 @pytest.fixture
@@ -108,13 +103,7 @@ class TestErrors:
         assert time.monotonic() - start >= 0.3
 
     def test_delay_beyond_the_deadline_is_applied_yet_unanswered(self, double, over_grpc, qdrant):
-        impatient = QdrantClient(
-            url=double.rest_url,
-            grpc_port=double.grpc_port,
-            prefer_grpc=over_grpc,
-            check_compatibility=False,
-            timeout=1,
-        )
+        impatient = client(double, over_grpc=over_grpc, timeout=1)
         double.fault("delay", "Points/Upsert", delay_s=1.5)
         with pytest.raises(FAILURES):
             impatient.upsert(NAME, [point(1)])
@@ -331,7 +320,7 @@ class TestDiscovery:
 
     def test_nothing_found(self, tmp_path, monkeypatch):
         monkeypatch.setattr(discovery, "_why_no_double", lambda: "qdrant_edge not installed")
-        monkeypatch.setattr(discovery, "_why_no_container", lambda: "docker is not installed")
+        monkeypatch.setattr(container, "why_not", lambda: "docker is not installed")
         expected = "container: docker is not installed; double: qdrant_edge not installed"
         with pytest.raises(discovery.ServerNotFound, match=expected), discovery.qdrant(tmp_path, {}):
             pass
@@ -343,20 +332,20 @@ class TestDiscovery:
 
 class TestCompose:
     def test_one_version(self):
-        pinned = dict(line.split("=") for line in lines(discovery.COMPOSE / "versions.env"))
+        pinned = dict(line.split("=") for line in lines(container.COMPOSE / "versions.env"))
         assert f"qdrant/qdrant:${{QDRANT_VERSION:-{pinned['QDRANT_VERSION']}}}" in text(
-            discovery.COMPOSE / "qdrant.yaml"
+            container.COMPOSE / "qdrant.yaml"
         )
 
     def test_every_file_is_included(self):
-        files = {path.name for path in discovery.COMPOSE.glob("*.yaml")} - {"all.yaml"}
+        files = {path.name for path in container.COMPOSE.glob("*.yaml")} - {"all.yaml"}
         assert {
-            line.removeprefix("  - ") for line in lines(discovery.COMPOSE / "all.yaml") if line.startswith("  - ")
+            line.removeprefix("  - ") for line in lines(container.COMPOSE / "all.yaml") if line.startswith("  - ")
         } == files
 
     def test_health_check(self, double):
         """Its command, taken out of the file, finds the double healthy and a dead port not."""
-        given = text(discovery.COMPOSE / "qdrant.yaml").split(">-\n")[1].split("interval:")[0]
+        given = text(container.COMPOSE / "qdrant.yaml").split(">-\n")[1].split("interval:")[0]
         command = " ".join(given.split()).replace("$$", "$")
         for port, healthy in ((double.rest_port, True), (1, False)):
             done = subprocess.run(

@@ -20,7 +20,7 @@ from lateint.engine.url import EngineURL, require_nothing
 from lateint.filters import Filter
 from lateint.scoring import maxsim
 from lateint.spec import IndexSpec
-from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, ServerInfo
+from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, ServerInfo, Slice
 
 CAPABILITIES = Capabilities(
     features=frozenset({Feature.EXACT_SEARCH, Feature.STABLE_SCAN}), max_dim=4096, max_values=2**16, max_k=500
@@ -109,8 +109,17 @@ class TinyBackend(Backend):
         return [self._answer(self._all(index, request.filter), request) for request in requests]
 
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
+        if part is not None:
+            self._refuse(Feature.SCAN_SLICES)
         held = sorted(self._all(index, condition), key=lambda document: document.id)
         later = [document for document in held if cursor is None or document.id > cursor]
         page = tuple(_copied(document, with_vectors=with_vectors) for document in later[:limit])

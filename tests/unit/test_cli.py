@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lateint.cli.app import app, exit_code
 from lateint.encoders import HashingEncoder
 from lateint.engine import registry
 from lateint.engine.backend import Failures, IndexInfo
+from lateint.engine.findings import Finding, Severity
 from lateint.engine.memory import MemoryBackend
 from lateint.types import Document, SearchRequest, SearchResult, WriteFailure
 
@@ -961,12 +962,27 @@ class Sick(Kept):
         raise errors.SchemaMismatch(message, hint="Create another one.")
 
 
+GOOD = Finding(part="port", seen="open")
+ODD = Finding(part="version", seen="very old", severity=Severity.WARNING, remedy="Upgrade.")
+DEAD = Finding(part="other port", seen="closed", severity=Severity.PROBLEM, remedy="Open it.")
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, backend: Kept, found: Iterable[Finding]) -> None:
+    """An engine whose own doctor finds something."""
+
+    def examine(url: str, settings: registry.Settings) -> Iterator[Finding]:
+        yield from found
+
+    monkeypatch.setattr(registry, "examine", examine)
+    monkeypatch.setattr(registry, "connect", lambda url, settings: backend)
+
+
 class TestDoctor:
     def test_healthy(self, filled: Kept) -> None:
         findings = data("doctor", "memory://")
         assert {"python", "lateint", "numpy"} <= set(findings["versions"])
         assert set(findings) == {
-            *("versions", "location", "reachable", "engine", "version", "indexes", "problems"),
+            *("versions", "location", "reachable", "engine", "version", "checks", "indexes", "problems"),
         }
         assert "Nothing is wrong." in run("doctor", "memory://").stderr
 
@@ -1001,6 +1017,110 @@ class TestDoctor:
         (problem,) = findings["problems"]
         assert problem["problem"] == "index 'notes': disk on fire."
         assert problem["remedy"].startswith("If its data are damaged, restore them")
+
+    def test_what_the_engine_says(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A warning is shown with what to do, and does not fail the command."""
+        examined(monkeypatch, filled, [GOOD, ODD])
+        findings = data("doctor", "memory://")
+        assert [(check["part"], check["severity"]) for check in findings["checks"]] == [
+            ("port", "ok"),
+            ("version", "warning"),
+        ]
+        assert set(findings["checks"][0]) == {"part", "seen", "severity", "remedy", "index", "vectors"}
+        assert findings["problems"] == []
+        assert findings["indexes"][0]["count"] == 3
+        result = run("doctor", "memory://")
+        assert result.stdout.splitlines()[-3:-1] == ["port\tok\topen", "version\twarning\tvery old"]
+        assert "Warning: version: very old.\nUpgrade.\nNothing is wrong; 1 warning.\n" in result.stderr
+
+    def test_what_the_engine_explains_is_not_said_twice(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        examined(monkeypatch, filled, [GOOD, DEAD])
+        monkeypatch.setattr(registry, "connect", broken)
+        findings = data("doctor", "memory://", code=1)
+        assert findings["reachable"] is False
+        assert findings["problems"] == [{"problem": "other port: closed.", "remedy": "Open it."}]
+
+    def test_what_cannot_be_worked_with_is_not_opened(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody answers, late or without a right key: opening every index would say the same once for each."""
+        examined(monkeypatch, filled, [DEAD])
+        findings = data("doctor", "memory://", code=1)
+        assert findings["reachable"] is True
+        assert findings["indexes"] == []
+        assert len(findings["problems"]) == 1
+
+    def test_what_the_engine_does_not_explain(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A problem with one index is no reason for not getting a connection."""
+        sick = Finding(part="index 'notes'", seen="sick", severity=Severity.PROBLEM, index="notes")
+        examined(monkeypatch, filled, [sick])
+        findings = data("doctor", "memory://", code=1)
+        assert findings["problems"] == [{"problem": "index 'notes': sick.", "remedy": ""}]
+        assert findings["indexes"][0]["count"] == 3
+        monkeypatch.setattr(registry, "connect", broken)
+        assert len(data("doctor", "memory://", code=1)["problems"]) == 2
+
+    def test_the_engines_doctor_breaks(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "examine", broken)
+        (problem,) = data("doctor", "memory://", code=1)["problems"]
+        assert "disk on fire" in problem["problem"]
+
+    def test_nothing_to_open(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody else's data are no problem."""
+        examined(monkeypatch, filled, [Finding(part="index 'notes'", seen="pictures", index="notes", vectors=())])
+        findings = data("doctor", "memory://")
+        assert findings["problems"] == []
+        assert findings["indexes"] == [
+            {
+                "name": "notes",
+                "vector": None,
+                "opened": False,
+                "managed": None,
+                "count": None,
+                "warnings": [],
+                "error": None,
+            }
+        ]
+        result = run("doctor", "memory://")
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == "notes\t-\tnot opened"
+
+    def test_several_to_open(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each multi-vector that the engine names is opened for itself, whichever way they are named."""
+        names = [("a", "b"), (), ("c",)]
+        examined(
+            monkeypatch, filled, [Finding(part="index 'notes'", seen="x", index="notes", vectors=v) for v in names]
+        )
+        opened = []
+        describe = filled.describe_index
+
+        def noted(name: str, *, vector: str | None = None) -> IndexInfo:
+            opened.append(vector)
+            return describe(name)
+
+        monkeypatch.setattr(filled, "describe_index", noted)
+        findings = data("doctor", "memory://")
+        assert opened == ["a", "b", "c"]
+        assert [(index["vector"], index["count"]) for index in findings["indexes"]] == [("a", 3), ("b", 3), ("c", 3)]
+        assert "notes, vector 'a'\t3\tgood" in run("doctor", "memory://").stdout
+
+    def test_it_comes_to_an_end(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With thousands of indexes, or a slow server, it stops and says what it has not looked at."""
+        looked = []
+
+        def endless(url: str, settings: registry.Settings) -> Iterator[Finding]:
+            try:
+                while True:
+                    yield GOOD
+            finally:
+                looked.append(url)
+
+        examined(monkeypatch, filled, [])
+        monkeypatch.setattr(registry, "examine", endless)
+        monkeypatch.setattr("lateint.cli.doctor.TOTAL_S", 0.0)
+        findings = data("doctor", "memory://")
+        assert looked == ["memory://"]
+        assert findings["indexes"] == []
+        assert findings["checks"][-1]["seen"] == "1 of 1 index not opened"
+        assert findings["checks"][-1]["severity"] == "warning"
 
     def test_folder_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """ "Nothing is wrong", it said of a misspelt folder."""

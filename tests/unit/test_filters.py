@@ -333,7 +333,9 @@ class TestRefusedExpressions:
         with pytest.raises(errors.InvalidInput, match=r"Write ids\(\["):
             ids(word)
 
-    @pytest.mark.parametrize("value", [None, [1], (1,), {"a": 1}, b"a", object(), 1j, np.arange(2), field("other")])
+    @pytest.mark.parametrize(
+        "value", [None, [1], (1,), {"a": 1}, b"a", object(), 1j, "\ud800", np.arange(2), field("other")]
+    )
     def test_values_that_are_no_scalars(self, value: Any) -> None:
         """Refused where it is written, not when it is sent."""
         for make in (

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("qdrant_edge", reason="the in-process engine comes with lateint[edge]")
 
 
-from lateint import IndexSpec, errors
+from lateint import Client, IndexSpec, errors
 from lateint.engine.backend import IndexInfo
 from lateint.engine.registry import Settings
 from lateint.engine.url import parse
@@ -349,12 +349,13 @@ class TestFolder:
             )
             backend.write(index, [Document("a", ROW)])
             assert backend.describe_index(memory).spec.engine_options["qdrant"] == {"memory": memory}
+        client = Client(backend)
         with pytest.raises(errors.InvalidInput, match="Did you mean 'memory'"):
-            backend.create_index(IndexSpec("x", 4, engine_options={"qdrant": {"memroy": "cold"}}))
+            client.create_index(IndexSpec("x", 4, engine_options={"qdrant": {"memroy": "cold"}}))
         with pytest.raises(errors.InvalidInput, match="Did you mean 'cold'"):
-            backend.create_index(IndexSpec("x", 4, engine_options={"qdrant": {"memory": "colt"}}))
+            client.create_index(IndexSpec("x", 4, engine_options={"qdrant": {"memory": "colt"}}))
         with pytest.raises(errors.UnsupportedFeature, match="bfloat16"):
-            backend.create_index(IndexSpec("x", 4, dtype="bfloat16"))
+            client.create_index(IndexSpec("x", 4, dtype="bfloat16"))
         assert backend.list_indexes() == ["cached", "cold"]
 
 

@@ -12,58 +12,33 @@ import pytest
 
 pytest.importorskip("qdrant_client", reason="the client comes with lateint[qdrant]")
 
-from qdrant_client import AsyncQdrantClient, QdrantClient, grpc, models
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 import lateint
 from lateint import IndexSpec, errors, field, filters
+from lateint.engine import prepare
 from lateint.engine import url as urls
 from lateint.engine.backend import IdMode, IndexInfo
 from lateint.engine.capabilities import Feature
 from lateint.engine.registry import Settings
 from lateint.spec import DType, FieldType
-from lateint.types import Document, SearchRequest
+from lateint.types import Document
 from lateint_qdrant import collection, connection, schema
-from lateint_qdrant.calls import Ask
-from lateint_qdrant.collection import access, described
+from lateint_qdrant.access import access_to
+from lateint_qdrant.collection import described
 from lateint_qdrant.connection import Reach
 from lateint_qdrant.errors import translated
 from lateint_qdrant.keeping import Found, native_id
 from lateint_qdrant.over_client import OverClient
 from lateint_qdrant.over_grpc import OverGrpc
+from lateint_qdrant.place import Speech
+from tests.servers.qdrant.answers import found, vector
 
-MULTI = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+INT8 = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
 SPEC = IndexSpec("pages", 4, fields={"year": "integer", "lang": "keyword"}, encoder={"name": "x", "scale": 0.1})
 CAN = schema.GRPC_CAPABILITIES
-
-
-def vector(size: int = 4, distance: str = "Dot", *, multi: bool = True, **more: Any) -> models.VectorParams:
-    return models.VectorParams(
-        size=size, distance=models.Distance(distance), multivector_config=MULTI if multi else None, **more
-    )
-
-
-def found(vectors: Any, *, indexes: dict[str, str] | None = None, m: int = 0, **config: Any) -> models.CollectionInfo:
-    """What a server says of a collection."""
-    params = {name: config.pop(name) for name in ("sparse_vectors", "sharding_method") if name in config}
-    return models.CollectionInfo(
-        status=models.CollectionStatus.GREEN,
-        optimizer_status=models.OptimizersStatusOneOf.OK,
-        segments_count=1,
-        payload_schema={
-            name: models.PayloadIndexInfo(data_type=models.PayloadSchemaType(kind), points=0)
-            for name, kind in (indexes or {}).items()
-        },
-        config=models.CollectionConfig(
-            params=models.CollectionParams(vectors=vectors, **params),
-            hnsw_config=models.HnswConfig(m=m, ef_construct=100, full_scan_threshold=10000),
-            optimizer_config=models.OptimizersConfig(
-                deleted_threshold=0.2, vacuum_min_vector_number=1000, default_segment_number=0, flush_interval_sec=5
-            ),
-            **config,
-        ),
-    )
 
 
 def opened(info: models.CollectionInfo, vector: str | None = None) -> IndexInfo:
@@ -109,23 +84,21 @@ class TestOwn:
             opened(found({schema.VECTOR: vector()}, metadata={schema.SPEC_KEY: text}))
 
     def test_strict_mode(self) -> None:
-        """Limits are met before anything is sent. Without a graph a search is exact also where that may not be asked."""
+        """Limits are met before anything is sent."""
         strict = models.StrictModeConfigOutput(
             enabled=True,
             max_query_limit=50,
             max_timeout=5,
-            search_allow_exact=False,
             upsert_max_batchsize=10,
             search_max_batchsize=2,
             unindexed_filtering_retrieve=False,
+            unindexed_filtering_update=True,
             multivector_config={schema.VECTOR: models.StrictModeMultivectorOutput(max_vectors=100)},
         )
         index = opened(self.kept(strict_mode_config=strict, indexes={"year": "integer"}))
         assert index.capabilities.max_k == 50
         assert index.capabilities.max_values == 400
-        assert Feature.EXACT_SEARCH in index.capabilities.features
-        speak = access(index)
-        assert not speak.ask_exact
+        speak = access_to(index)
         assert (speak.max_points, speak.max_queries, speak.max_timeout_s) == (10, 2, 5)
         assert speak.filterable == frozenset({"year"})
         assert speak.deletable is None
@@ -146,11 +119,11 @@ class TestFound:
         assert index.writable
         assert index.id_mode is IdMode.NATIVE
         assert index.warnings == ()
-        assert access(index).vector == "colbert"
+        assert access_to(index).vector == "colbert"
         assert Feature.APPROXIMATE_SEARCH not in index.capabilities.features
 
     def test_unnamed(self) -> None:
-        assert access(opened(found(vector()))).vector == ""
+        assert access_to(opened(found(vector()))).vector == ""
 
     def test_choice(self) -> None:
         info = found({"a": vector(), "b": vector(8), "title": vector(16, multi=False)})
@@ -175,14 +148,7 @@ class TestFound:
             ({"m": 16, "own": models.HnswConfigDiff(m=0)}, False),
             ({"own": models.HnswConfigDiff(m=8)}, True),
             ({"own": models.HnswConfigDiff(payload_m=16)}, True),
-            (
-                {
-                    "quantization_config": models.ScalarQuantization(
-                        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
-                    )
-                },
-                True,
-            ),
+            ({"quantization_config": INT8}, True),
         ],
     )
     def test_short_cuts(self, changes: dict[str, Any], approximate: bool) -> None:
@@ -190,13 +156,42 @@ class TestFound:
         own = changes.pop("own", None)
         index = opened(found({"colbert": vector(hnsw_config=own)}, **changes))
         assert (Feature.APPROXIMATE_SEARCH in index.capabilities.features) is approximate
-        assert access(index).approximate is approximate
-        assert bool(access(index).short_cut_warnings) is ("quantization_config" in changes)
+        assert access_to(index).approximate is approximate
+        assert bool(access_to(index).short_cut_warnings) is ("quantization_config" in changes)
 
     def test_exact_search_forbidden(self) -> None:
+        """With a graph there is the other search."""
         strict = models.StrictModeConfigOutput(enabled=True, search_allow_exact=False)
         index = opened(found({"colbert": vector()}, m=16, strict_mode_config=strict))
         assert Feature.EXACT_SEARCH not in index.capabilities.features
+        assert Feature.APPROXIMATE_SEARCH in index.capabilities.features
+        assert index.warnings == ()
+
+    @pytest.mark.parametrize("shape", ["plain", "quantized", "payload graph"])
+    def test_all_search_forbidden(self, shape: str) -> None:
+        """Servers refuse every search of a vector without a graph then, also of a quantized one: said when it is opened."""
+        shapes: dict[str, dict[str, Any]] = {
+            "plain": {},
+            "quantized": {"quantization_config": INT8},
+            "payload graph": {"hnsw_config": models.HnswConfigDiff(m=0, payload_m=16)},
+        }
+        strict = models.StrictModeConfigOutput(enabled=True, search_allow_exact=False)
+        index = opened(found({"colbert": vector(**shapes[shape])}, strict_mode_config=strict))
+        assert not {Feature.EXACT_SEARCH, Feature.APPROXIMATE_SEARCH} & index.capabilities.features
+        assert "search_allow_exact" in index.warnings[-1]
+        for exact in (None, True, False):
+            with pytest.raises(errors.UnsupportedFeature, match="search_allow_exact"):
+                prepare.prepared_searches(
+                    [np.ones((1, 4))],
+                    index,
+                    backend="qdrant",
+                    k=1,
+                    condition=None,
+                    exact=exact,
+                    payload=True,
+                    with_vectors=False,
+                    timeout_s=None,
+                )
 
     @pytest.mark.parametrize(
         ("distance", "normalize", "smaller", "words"),
@@ -209,8 +204,8 @@ class TestFound:
     def test_distances(self, distance: str, normalize: bool, smaller: bool, words: str) -> None:
         index = opened(found({"colbert": vector(distance=distance)}))
         assert index.spec.normalize is normalize
-        assert access(index).smaller_is_better is smaller
-        assert bool(access(index).score_warnings) is smaller
+        assert access_to(index).smaller_is_better is smaller
+        assert bool(access_to(index).score_warnings) is smaller
         assert any(words in warning for warning in index.warnings)
 
     @pytest.mark.parametrize(
@@ -304,133 +299,12 @@ class TestNative:
         assert kept.restored(7, {"when": "yesterday"}) == ("7", {"when": "yesterday"})
 
 
-class TestVerbs:
-    """What is yielded: the calls of a verb, in their order, without anybody to answer."""
-
-    def verbs(self, **changes: Any) -> Any:
-        session = connection.session(
-            backend="qdrant", location="", version=changes.pop("version", "1.18.3"), timeout_s=60.0, **changes
-        )
-        return session.verbs
-
-    def test_create(self) -> None:
-        """A named multi-vector, Dot, no graph; payload indexes before any data."""
-        steps = self.verbs().create_index(SPEC.replace(dtype="float16"))
-        created = next(steps)
-        assert created.method == "create_collection"
-        params = created.arguments["vectors_config"][schema.VECTOR]
-        assert (params.size, params.distance, params.datatype) == (4, "Dot", "float16")
-        assert params.hnsw_config.m == 0
-        assert params.multivector_config.comparator == "max_sim"
-        indexed = [next(steps) for _ in range(3)]
-        assert next(steps).method == "get_collection"
-        assert [(one.method, one.arguments["field_name"], one.arguments["field_schema"]) for one in indexed] == [
-            ("create_payload_index", "lateint_fields", "keyword"),
-            ("create_payload_index", "year", "integer"),
-            ("create_payload_index", "lang", "keyword"),
-        ]
-
-    def test_creation_is_taken_back(self) -> None:
-        """Half an index would stand in the way of the next try."""
-        steps = self.verbs().create_index(SPEC)
-        next(steps)
-        steps.send(None)
-        assert steps.throw(errors.Timeout("too slow")) == Ask("delete_collection", {"collection_name": "pages"})
-        with pytest.raises(errors.Timeout, match="too slow"):
-            steps.send(None)
-
-    def test_creation_that_cannot_be_taken_back(self) -> None:
-        """The first error is the one to know of; that something was left behind is said beside it."""
-        steps = self.verbs().create_index(SPEC)
-        next(steps)
-        steps.send(None)
-        steps.throw(errors.Timeout("too slow"))
-        with pytest.raises(errors.Timeout, match="too slow") as caught:
-            steps.throw(errors.ConnectionFailed("gone"))
-        assert "still there" in caught.value.__notes__[0]
-
-    @pytest.mark.parametrize("transport", [True, False], ids=["grpc", "rest"])
-    def test_not_applied(self, transport: bool) -> None:
-        """A server may stop waiting for its own queue; what it has not applied is not acknowledged."""
-        index = collection.created(SPEC, CAN)
-        steps = self.verbs(grpc=transport).write(index, [Document("a", np.ones((1, 4), np.float32))])
-        call = next(steps)
-        reply: Any = models.UpdateResult(operation_id=1, status=models.UpdateStatus.ACKNOWLEDGED)
-        if transport:
-            result = grpc.UpdateResult(operation_id=1, status=grpc.UpdateStatus.Acknowledged)
-            reply = grpc.PointsOperationResponse(result=result)
-        with pytest.raises(errors.Timeout, match="acknowledged") as caught:
-            steps.send(call.read(reply))
-        assert caught.value.retryable
-
-    def test_ids_that_no_point_can_have(self) -> None:
-        """Nothing is sent for them: an empty list of ids may mean all, or be refused."""
-        index = opened(found({"colbert": vector()}))
-        for steps in (
-            self.verbs().delete(index, ["007"]),
-            self.verbs().get(index, ["x"], with_vectors=True),
-            self.verbs().update_payload(index, ["-1"], {"a": 1}),
-        ):
-            with pytest.raises(StopIteration):
-                next(steps)
-
-    def test_dropping_an_alias(self) -> None:
-        """The server deletes nothing then, and calls that a success."""
-        steps = self.verbs().drop_index("pages")
-        next(steps)
-        assert steps.send(found({"v": vector()})).method == "delete_collection"
-        with pytest.raises(errors.IndexNotFound, match="alias"):
-            steps.send(False)
-
-    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a?b", "a*", "a\x00b", "a" * 256])
-    def test_names_that_no_collection_has(self, name: str) -> None:
-        """They would become paths of a URL."""
-        for steps in (self.verbs().describe_index(name, None), self.verbs().drop_index(name)):
-            with pytest.raises(errors.InvalidInput, match="no name of a collection"):
-                next(steps)
-
-    def test_server_without_metadata(self) -> None:
-        with pytest.raises(errors.UnsupportedFeature, match=r"1\.15\.2") as caught:
-            next(self.verbs(version="1.15.2").create_index(SPEC))
-        assert caught.value.since == "1.16"
-
-    def test_server_without_multivectors(self) -> None:
-        with pytest.raises(errors.UnsupportedFeature, match=r"1\.9\.7"):
-            self.verbs(version="1.9.7")
-
-    def test_strict_batches(self) -> None:
-        strict = models.StrictModeConfigOutput(enabled=True, upsert_max_batchsize=2, search_max_batchsize=2)
-        index = opened(found({schema.VECTOR: vector()}, metadata=collection.metadata(SPEC), strict_mode_config=strict))
-        rows = np.ones((1, 4), np.float32)
-        writing = self.verbs(grpc=True).write(index, [Document(str(n), rows) for n in range(5)])
-        calls = [next(writing), writing.send("completed"), writing.send("completed")]
-        assert [len(grpc.UpsertPoints.FromString(call.message).points) for call in calls] == [2, 2, 1]
-        with pytest.raises(StopIteration):
-            writing.send("completed")
-        steps = self.verbs(grpc=True).search(index, [SearchRequest(query=rows)] * 3)
-        first = next(steps)
-        assert len(grpc.QueryBatchPoints.FromString(first.message).query_points) == 2
-        second = steps.send([[], []])
-        assert len(grpc.QueryBatchPoints.FromString(second.message).query_points) == 1
-        with pytest.raises(StopIteration) as stop:
-            steps.send([[]])
-        assert len(stop.value.value) == 3
-
-    def test_unindexed_filter_under_strict_mode(self) -> None:
-        strict = models.StrictModeConfigOutput(enabled=True, unindexed_filtering_retrieve=False)
-        index = opened(
-            found(
-                {schema.VECTOR: vector()},
-                metadata=collection.metadata(SPEC),
-                strict_mode_config=strict,
-                indexes={"year": "integer"},
-            )
-        )
-        verbs = self.verbs(grpc=True)
-        assert next(verbs.count(index, filters.bound(field("year") == 1, index.spec.fields))).method == "count"
-        with pytest.raises(errors.UnsupportedFeature, match=r"'lang'.*payload index"):
-            next(verbs.count(index, filters.bound(field("lang") == "en", index.spec.fields)))
-        assert next(verbs.delete(index, filters.bound(field("lang") == "en", index.spec.fields))).method == "delete"
+class TestNames:
+    @pytest.mark.parametrize("name", ["", "..", "a/b", "a\n", "x" * 256, "pages#old", "pages?x", "%70ages"])
+    def test_that_would_mean_another_collection(self, name: str) -> None:
+        """Clients before 1.20 put names into addresses as they are: to drop `pages#old` dropped `pages`."""
+        with pytest.raises(errors.InvalidInput, match="no name of a collection"):
+            schema.check_collection(name)
 
 
 class TestEndpoint:
@@ -444,6 +318,7 @@ class TestEndpoint:
     def test_defaults(self) -> None:
         place = self.endpoint("qdrant://example.com")
         assert (place.port, place.grpc_port, place.tls, place.reach) == (6333, 6334, False, Reach.AUTO)
+        assert place.timeout_s == 60  # batches of multi-vectors take longer than the 5 of qdrant-client
         options = place.client_options(grpc=True, timeout_s=0.5)
         assert options["timeout"] == 1
         assert options["check_compatibility"] is False
@@ -454,8 +329,20 @@ class TestEndpoint:
         assert place.client_options(grpc=False, timeout_s=1)["url"] == "https://[::1]:7000"
         assert (place.grpc_port, place.reach) == (7001, Reach.REST)
 
+    def test_port_of_grpc_follows_that_of_rest(self) -> None:
+        """The usual one could be that of another server on the same machine, which would get the documents."""
+        assert self.endpoint("qdrant://example.com:7000").grpc_port == 7001
+
     @pytest.mark.parametrize(
-        "url", ["qdrant://", "qdrant://host/pages", "qdrant://host?transport=http", "qdrant://host?grpc_port=x"]
+        "url",
+        [
+            "qdrant://",
+            "qdrant://host/pages",
+            "qdrant://host?transport=http",
+            "qdrant://host?grpc_port=x",
+            "qdrant://host?grpc_port=0",
+            "qdrant://host?grpc_port=71870",  # gRPC would take it for 6334
+        ],
     )
     def test_wrong(self, url: str) -> None:
         with pytest.raises(errors.InvalidURL):
@@ -509,15 +396,16 @@ class TestBorrowing:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            ({"url": "http://user:word@h:1"}, ("qdrant", "qdrant://h:1", False, False)),
-            ({"url": "https://h", "prefer_grpc": True}, ("qdrant+https", "qdrant+https://h:6333", True, False)),
-            ({"host": "h", "port": 2, "api_key": "k"}, ("qdrant+https", "qdrant+https://h:2", False, False)),
-            ({"location": "h:3"}, ("qdrant", "qdrant://h:3", False, False)),
-            ({"path": "/x"}, ("qdrant+memory", "qdrant+memory://", False, True)),
+            ({"url": "http://user:word@h:1"}, ("qdrant", "qdrant://h:1", Speech.REST)),
+            ({"url": "https://h", "prefer_grpc": True}, ("qdrant+https", "qdrant+https://h:6333", Speech.GRPC)),
+            ({"host": "h", "port": 2, "api_key": "k"}, ("qdrant+https", "qdrant+https://h:2", Speech.REST)),
+            ({"location": "h:3"}, ("qdrant", "qdrant://h:3", Speech.REST)),
+            ({"path": "/x"}, ("qdrant+memory", "qdrant+memory://", Speech.LOCAL)),
         ],
     )
-    def test_where_it_goes(self, options: dict[str, Any], expected: tuple[str, str, bool, bool]) -> None:
-        assert connection.borrowed(options) == expected
+    def test_where_it_goes(self, options: dict[str, Any], expected: tuple[str, str, Speech]) -> None:
+        place = connection.borrowed(options, Settings())
+        assert (place.backend, place.location, place.speech) == expected
 
 
 class Status(grpcio.RpcError):  # type: ignore[misc]  # gRPC has no types
@@ -579,6 +467,12 @@ class TestErrors:
             (Status("INTERNAL", "Service internal error"), errors.UnexpectedResponse, True),
             (Status("UNIMPLEMENTED", ""), errors.UnexpectedResponse, False),
             (rest(400, "Index required but not found for year"), errors.UnexpectedResponse, False),
+            (
+                Status("INTERNAL", "failed to decode Protobuf message: recursion limit reached"),
+                errors.UnexpectedResponse,
+                False,
+            ),
+            (RuntimeError("Event loop is closed"), errors.ConnectionFailed, False),
             (RuntimeError("Client was closed. Please create a new one"), errors.ConnectionFailed, False),
             (ValueError("Collection x not found"), errors.IndexNotFound, False),
         ],

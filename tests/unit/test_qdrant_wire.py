@@ -124,6 +124,13 @@ class TestBack:
         assert found is not None
         assert found.tobytes() == vectors.tobytes()
 
+    def test_unnamed_beside_sparse(self) -> None:
+        """Servers return the unnamed vector under the empty name where a sparse one stands beside it."""
+        vectors = np.ones((2, 3), np.float32)
+        named = {"": output(vectors, "", flat=False).vector, "words": grpc.VectorOutput(sparse=grpc.SparseVector())}
+        message = grpc.VectorsOutput(vectors=grpc.NamedVectorsOutput(vectors=named))
+        np.testing.assert_array_equal(wire.matrix(message, vector=""), vectors)
+
     def test_missing(self) -> None:
         """A point without the vector is not an error, and asking for it must not make one."""
         other = output(np.ones((1, 2), np.float32), "other")

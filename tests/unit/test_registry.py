@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import lateint
 from lateint import errors
 from lateint.engine import memory, registry
+from lateint.engine.findings import Finding
 from lateint.engine.memory import MemoryBackend
 from lateint.engine.registry import Plugin, Settings, Variant
 from lateint.engine.threaded import ThreadedBackend
@@ -33,6 +34,12 @@ async def aconnect(url: EngineURL, settings: Settings) -> ThreadedBackend:
     return ThreadedBackend(connect(url, settings))
 
 
+def examine(url: EngineURL, settings: Settings) -> list[Finding]:
+    """Its doctor."""
+    SEEN.append((url, settings))
+    return [Finding(part="port", seen="open")]
+
+
 def variant(**changes: Any) -> Variant:
     return Variant(summary="for tests", example="engine://host", connect=f"{__name__}:connect", **changes)
 
@@ -43,6 +50,7 @@ PLUGIN = Plugin(
         "": variant(options=("grpc_port",), api_key=True),
         "async": variant(aconnect=f"{__name__}:aconnect"),
         "bare": variant(),
+        "doctor": variant(options=("grpc_port",), doctor=f"{__name__}:examine"),
         "extra": variant(requires=("json", "module_that_is_absent"), install="lateint[engine-extra]"),
         "inner": variant(requires=("module_that_is_absent.inner",), install="lateint[engine-extra]"),
     },
@@ -126,6 +134,16 @@ class TestConnect:
 
         assert asyncio.run(main()) == "memory"
 
+    def test_time_for_a_call(self, installed: Installed) -> None:
+        """A minute unless said otherwise: a batch of multi-vectors takes longer than engines' clients allow for."""
+        lateint.connect("engine://h").close()
+
+        async def main() -> None:
+            await (await lateint.aconnect("engine+async://h")).close()
+
+        asyncio.run(main())
+        assert [settings.timeout_s for _, settings in SEEN] == [60.0, 60.0]
+
     def test_memory(self) -> None:
         """The real entry point, through the public door."""
         with lateint.connect("memory://") as client:
@@ -136,6 +154,27 @@ class TestConnect:
         """Who writes memory:///data believes that it is kept."""
         with pytest.raises((errors.InvalidURL, errors.UnknownBackend)):
             lateint.connect(url)
+
+
+class TestExamine:
+    """What an engine's own doctor finds."""
+
+    def test_url_and_settings_reach_the_doctor(self, installed: Installed) -> None:
+        """And nothing is connected to: it may be dead."""
+        found = list(registry.examine("engine+doctor://h?grpc_port=2", Settings(timeout_s=3)))
+        assert found == [Finding(part="port", seen="open")]
+        ((url, settings),) = SEEN
+        assert (url.scheme, url.options, settings.timeout_s) == ("engine+doctor", {"grpc_port": "2"}, 3)
+
+    def test_engine_without_one(self, installed: Installed) -> None:
+        assert list(registry.examine("engine://h", Settings())) == []
+        assert SEEN == []
+
+    def test_url_is_checked_as_for_connecting(self, installed: Installed) -> None:
+        with pytest.raises(errors.InvalidURL, match="Did you mean 'grpc_port'"):
+            list(registry.examine("engine+doctor://h?grcp_port=1", Settings()))
+        with pytest.raises(errors.MissingDependency):
+            list(registry.examine("engine+extra://h", Settings()))
 
 
 class TestUnknown:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from lateint import errors
 from lateint.types import (
     MAX_ID_BYTES,
+    MAX_SLICES,
     Document,
     Hit,
     SearchResult,
     ServerInfo,
+    Slice,
     WriteFailure,
     WriteReport,
     check_id,
@@ -176,6 +178,38 @@ class TestSearchResult:
 MANY = np.full((100, 100), 0.123456789, np.float32)
 
 
+class TestSlice:
+    """One worker's share of a scan."""
+
+    @pytest.mark.parametrize(("index", "count"), [(0, 1), (3, 4), (MAX_SLICES - 1, MAX_SLICES)])
+    def test_within_bounds(self, index: int, count: int) -> None:
+        """Equal by value, and said as a person would: cursors name it so."""
+        part = Slice(index=index, count=count)
+        assert part == Slice(index=index, count=count)
+        assert str(part) == f"{index} of {count}"
+
+    @pytest.mark.parametrize(
+        ("index", "count", "words"),
+        [
+            (4, 4, "index=4 is none of 4 slices"),
+            (-1, 4, "index=-1"),
+            (True, 4, "index=True"),
+            (0.0, 4, r"index=0\.0"),
+            ("0", 4, "index='0'"),
+            (0, 0, "count=0 is no number of slices"),
+            (0, -4, "count=-4"),
+            (0, MAX_SLICES + 1, "from 1 to 1,024"),
+            (0, True, "count=True"),
+            (0, 4.0, r"count=4\.0"),
+            (0, None, "count=None"),
+        ],
+    )
+    def test_out_of_bounds(self, index: Any, count: Any, words: str) -> None:
+        """An engine would answer with nothing, with everything, or with an error of its own."""
+        with pytest.raises(errors.InvalidInput, match=words):
+            Slice(index=index, count=count)
+
+
 class TestReprs:
     """What a notebook prints after a slip of the fingers."""
 
@@ -217,6 +251,7 @@ class TestRecords:
             (SearchResult((), exact=True), "hits"),
             (WriteReport(), "written"),
             (WriteFailure("a", "no"), "reason"),
+            (Slice(index=0, count=4), "index"),
             (ServerInfo(engine="x", version="1", location="y"), "engine"),
         ],
     )

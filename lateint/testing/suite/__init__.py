@@ -19,6 +19,7 @@ from lateint.testing.suite.payloads import TestPayload
 from lateint.testing.suite.persistence import TestPersistence
 from lateint.testing.suite.read import TestCount, TestGet
 from lateint.testing.suite.scan import TestScan, TestScanResumed
+from lateint.testing.suite.scan_slices import TestScanSlices
 from lateint.testing.suite.search_answers import TestSearchAnswers
 from lateint.testing.suite.search_approximate import TestSearchApproximate
 from lateint.testing.suite.search_exact import TestSearchExact
@@ -44,6 +45,7 @@ CLASSES: dict[str, type[Suite]] = {
         TestFilters,
         TestScan,
         TestScanResumed,
+        TestScanSlices,
         TestUpdate,
         TestAddField,
         TestIds,

@@ -16,7 +16,7 @@ from lateint.engine.url import EngineURL
 from lateint.filters import And, Filter, Not, Or, fields_of, ids, matches
 from lateint.scoring import mirrored
 from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult
+from lateint.types import Document, Page, SearchRequest, SearchResult, Slice
 from lateint.vectors import normalized
 
 
@@ -170,10 +170,54 @@ class SkipsFirst(Sound):
     """A page that is not the first lacks its first document."""
 
     def scan(
-        self, index: IndexInfo, *, cursor: str | None, limit: int, condition: Filter | None, with_vectors: bool
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
     ) -> Page:
-        page = super().scan(index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors)
+        page = super().scan(
+            index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors, part=part
+        )
         return page if cursor is None else Page(page.documents[1:], page.cursor)
+
+
+class IgnoresSlices(Sound):
+    """Reads past the slice: every worker gets everything."""
+
+    def scan(
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
+    ) -> Page:
+        return super().scan(index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors)
+
+
+class CutsByPlace(Sound):
+    """Deals documents out to slices by their place in the index, which other documents shift."""
+
+    def scan(
+        self,
+        index: IndexInfo,
+        *,
+        cursor: str | None,
+        limit: int,
+        condition: Filter | None,
+        with_vectors: bool,
+        part: Slice | None = None,
+    ) -> Page:
+        found = super().scan(index, cursor=None, limit=10_000, condition=None, with_vectors=False).documents
+        dealt = ids([d.id for place, d in enumerate(found) if part is None or place % part.count == part.index])
+        both = dealt if condition is None else And((condition, dealt))
+        return super().scan(index, cursor=cursor, limit=limit, condition=both, with_vectors=with_vectors)
 
 
 class Replaces(Sound):
@@ -240,7 +284,7 @@ def _to_milliseconds(value: Any) -> Any:
 
 PLANTED = (
     Sound, Clamps, Negates, LosesTies, FiltersLate, RoundsQueries, DropsLast, NormalisesTwice, FoldsIds, FloatsOnly,
-    Milliseconds, MergesPayloads, SkipsMissing, SkipsFirst, Replaces, Boasts, Denies, Drifts,
+    Milliseconds, MergesPayloads, SkipsMissing, SkipsFirst, IgnoresSlices, CutsByPlace, Replaces, Boasts, Denies, Drifts,
 )  # fmt: skip
 
 plugin = Plugin(

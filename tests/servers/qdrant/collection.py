@@ -125,11 +125,6 @@ class Collection:
         self.configure(self.config)
         return done
 
-    def delete_index(self, field: str) -> int:
-        self._indexes.pop(field, None)
-        self.configure(self.config)
-        return self._apply(edge.UpdateOperation.delete_field_index(field))
-
     # --- reading ---
 
     def get(self, ids: Iterable[Any], with_payload: Any, with_vector: Any) -> list[Json]:

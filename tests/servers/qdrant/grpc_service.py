@@ -18,12 +18,14 @@ from qdrant_client.conversions.conversion import GrpcToRest
 
 from tests.servers.qdrant import messages as m
 from tests.servers.qdrant import requests as r
-from tests.servers.qdrant.collection import Point
+from tests.servers.qdrant.collection import Collection, Point
 from tests.servers.qdrant.faults import Call, Cut, Gate
 from tests.servers.qdrant.limits import Json, Refused
 from tests.servers.qdrant.store import Store
 
-_READS = {"Get", "List", "CollectionExists", "Scroll", "Count", "Query", "QueryBatch", "Search"}
+Change = Callable[[Collection], int]
+
+_READS = {"Get", "List", "CollectionExists", "Scroll", "Count", "Query", "QueryBatch"}
 _FIELDS = ["keyword", "integer", "float", "geo", "text", "bool", "datetime", "uuid"]
 _MODES = ["upsert", "insert_only", "update_only"]
 
@@ -147,83 +149,37 @@ class _Points(q.PointsServicer):
     # --- writing ---
 
     def Upsert(self, request: Any, context: Any) -> Any:
-        points = [
-            (m.from_id(one.id), m.from_vectors(one.vectors, f"points[{at}].vectors"), m.from_payload(one.payload))
-            for at, one in enumerate(request.points)
-        ]
-        condition = self._filter(request, "update_filter")
-        mode = _MODES[request.update_mode]
-        return self._updated(request, lambda found: found.upsert(points, mode=mode, condition=condition))
+        return self._updated(request, self._upsert(request))
 
     def UpdateVectors(self, request: Any, context: Any) -> Any:
-        points: list[Point] = [
-            (m.from_id(one.id), m.from_vectors(one.vectors, f"points[{at}].vectors"), {})
-            for at, one in enumerate(request.points)
-        ]
-        condition = self._filter(request, "update_filter")
-        return self._updated(request, lambda found: found.update_vectors(points, condition))
+        return self._updated(request, self._update_vectors(request))
 
     def DeleteVectors(self, request: Any, context: Any) -> Any:
-        selector, names = self._selector(request.points_selector), list(request.vectors.names)
-        return self._updated(request, lambda found: found.delete_vectors(selector, names))
+        return self._updated(request, self._delete_vectors(request))
 
     def Delete(self, request: Any, context: Any) -> Any:
-        selector = self._selector(request.points)
-        return self._updated(request, lambda found: found.delete(selector))
+        return self._updated(request, self._delete_points(request))
 
     def SetPayload(self, request: Any, context: Any) -> Any:
-        selector, payload = self._selector(request.points_selector), m.from_payload(request.payload)
-        key = request.key if request.HasField("key") else None
-        return self._updated(request, lambda found: found.set_payload(selector, payload, key))
+        return self._updated(request, self._set_payload(request))
 
     def OverwritePayload(self, request: Any, context: Any) -> Any:
-        selector, payload = self._selector(request.points_selector), m.from_payload(request.payload)
-        key = request.key if request.HasField("key") else None
-        return self._updated(request, lambda found: found.overwrite_payload(selector, payload, key))
+        return self._updated(request, self._overwrite_payload(request))
 
     def DeletePayload(self, request: Any, context: Any) -> Any:
-        selector, keys = self._selector(request.points_selector), list(request.keys)
-        return self._updated(request, lambda found: found.delete_payload(selector, keys))
+        return self._updated(request, self._delete_payload(request))
 
     def ClearPayload(self, request: Any, context: Any) -> Any:
-        selector = self._selector(request.points)
-        return self._updated(request, lambda found: found.clear_payload(selector))
+        return self._updated(request, self._clear_payload(request))
 
     def UpdateBatch(self, request: Any, context: Any) -> Any:
-        name = request.collection_name
         results = []
         for operation in request.operations:
             kind = operation.WhichOneof("operation")
-            part = getattr(operation, kind)
-            match kind:
-                case "upsert":
-                    one = self.Upsert(
-                        q.UpsertPoints(collection_name=name, wait=request.wait, points=part.points), context
-                    )
-                case "update_vectors":
-                    whole = q.UpdatePointVectors(collection_name=name, wait=request.wait, points=part.points)
-                    one = self.UpdateVectors(whole, context)
-                case "delete_points":
-                    one = self.Delete(
-                        q.DeletePoints(collection_name=name, wait=request.wait, points=part.points), context
-                    )
-                case "set_payload" | "overwrite_payload":
-                    changes = q.SetPayloadPoints(
-                        collection_name=name,
-                        wait=request.wait,
-                        payload=part.payload,
-                        points_selector=part.points_selector,
-                        key=part.key if part.HasField("key") else None,
-                    )
-                    one = (self.SetPayload if kind == "set_payload" else self.OverwritePayload)(changes, context)
-                case "delete_payload":
-                    keys = q.DeletePayloadPoints(
-                        collection_name=name, wait=request.wait, keys=part.keys, points_selector=part.points_selector
-                    )
-                    one = self.DeletePayload(keys, context)
-                case _:
-                    return context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the double does not do {kind} in a batch")
-            results.append(one.result)
+            change = getattr(self, f"_{kind}", None)  # a part has the fields of the request that does the same
+            if change is None:
+                return context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the double does not do {kind} in a batch")
+            results.append(self._updated(request, change(getattr(operation, kind))).result)
         return q.UpdateBatchResponse(result=results, time=0.0)
 
     def CreateFieldIndex(self, request: Any, context: Any) -> Any:
@@ -233,9 +189,6 @@ class _Points(q.PointsServicer):
             params = r.plain(GrpcToRest.convert_payload_schema_params(request.field_index_params))
             kind = params["type"]
         return self._updated(request, lambda found: found.create_index(request.field_name, kind, params))
-
-    def DeleteFieldIndex(self, request: Any, context: Any) -> Any:
-        return self._updated(request, lambda found: found.delete_index(request.field_name))
 
     # --- reading ---
 
@@ -273,17 +226,39 @@ class _Points(q.PointsServicer):
         answers = self._answers(request.collection_name, request.query_points)
         return q.QueryBatchResponse(result=[q.BatchResult(result=hits) for hits in answers])
 
-    def Search(self, request: Any, context: Any) -> Any:
-        wanted = q.QueryPoints(collection_name=request.collection_name, limit=request.limit, offset=request.offset)
-        wanted.query.nearest.dense.data.extend(request.vector)
-        if request.HasField("vector_name"):
-            wanted.using = request.vector_name
-        if request.HasField("score_threshold"):
-            wanted.score_threshold = request.score_threshold
-        for name in ("filter", "params", "with_payload", "with_vectors"):
-            if request.HasField(name):
-                getattr(wanted, name).CopyFrom(getattr(request, name))
-        return q.SearchResponse(result=self._answers(request.collection_name, [wanted])[0])
+    # --- changes, named as the parts of a batch ---
+
+    def _upsert(self, part: Any) -> Change:
+        points, condition = _points(part), self._filter(part, "update_filter")
+        return lambda found: found.upsert(points, mode=_MODES[part.update_mode], condition=condition)
+
+    def _update_vectors(self, part: Any) -> Change:
+        points, condition = _points(part), self._filter(part, "update_filter")
+        return lambda found: found.update_vectors(points, condition)
+
+    def _delete_vectors(self, part: Any) -> Change:
+        selector = self._selector(part.points_selector)
+        return lambda found: found.delete_vectors(selector, list(part.vectors.names))
+
+    def _delete_points(self, part: Any) -> Change:
+        selector = self._selector(part.points)
+        return lambda found: found.delete(selector)
+
+    def _set_payload(self, part: Any) -> Change:
+        selector, payload = self._selector(part.points_selector), m.from_payload(part.payload)
+        return lambda found: found.set_payload(selector, payload, part.key if part.HasField("key") else None)
+
+    def _overwrite_payload(self, part: Any) -> Change:
+        selector, payload = self._selector(part.points_selector), m.from_payload(part.payload)
+        return lambda found: found.overwrite_payload(selector, payload, part.key if part.HasField("key") else None)
+
+    def _delete_payload(self, part: Any) -> Change:
+        selector = self._selector(part.points_selector)
+        return lambda found: found.delete_payload(selector, list(part.keys))
+
+    def _clear_payload(self, part: Any) -> Change:
+        selector = self._selector(part.points)
+        return lambda found: found.clear_payload(selector)
 
     # --- within ---
 
@@ -304,8 +279,20 @@ class _Points(q.PointsServicer):
     def _selector(self, message: Any) -> Json:
         return r.from_selector(message, knows_slices=self._store.knows_slices)
 
-    def _updated(self, request: Any, apply: Callable[[Any], int]) -> Any:
+    def _updated(self, request: Any, change: Change) -> Any:
         with self._store.collection(request.collection_name) as collection:
-            operation = apply(collection)
+            operation = change(collection)
         status = q.UpdateStatus.Completed if request.wait else q.UpdateStatus.Acknowledged
         return q.PointsOperationResponse(result=q.UpdateResult(operation_id=operation, status=status))
+
+
+def _points(part: Any) -> list[Point]:
+    """Points to be written; those of `UpdateVectors` have no payload."""
+    return [
+        (
+            m.from_id(one.id),
+            m.from_vectors(one.vectors, f"points[{at}].vectors"),
+            m.from_payload(one.payload) if isinstance(one, q.PointStruct) else {},
+        )
+        for at, one in enumerate(part.points)
+    ]

@@ -96,10 +96,8 @@ def _from_vector(vector: q.Vector, path: str) -> Any:
             return list(vector.dense.data)
         case "multi_dense":
             return matrix(vector.multi_dense, path)
-        case None if not vector.HasField("indices"):
-            return _flattened(vector, path)
         case kind:
-            raise Refused(Kind.UNKNOWN, f"The double does not keep such vectors: {kind or 'sparse'}")
+            raise Refused(Kind.UNKNOWN, f"The double does not keep such vectors: {kind or 'sparse, or flat'}")
 
 
 def matrix(message: q.MultiDenseVector, path: str) -> list[list[float]]:
@@ -109,24 +107,6 @@ def matrix(message: q.MultiDenseVector, path: str) -> list[list[float]]:
     except InvalidMatrix as error:
         raise limits.over_grpc(error, path) from error
     return [list(row) for row in rows]
-
-
-def _flattened(vector: q.Vector, path: str) -> Any:
-    """The deprecated form: all values in one list, and how many rows they make."""
-    data = list(vector.data)
-    if not vector.HasField("vectors_count"):
-        return data
-    count = vector.vectors_count
-    if count == 0 or len(data) % count:
-        text = f"invalid dense vector length for vectors count: {len(data)} values, {count} vectors"
-        raise Refused(Kind.INVALID, f"Validation error in body: [{path}.data: {text}]")
-    size = len(data) // count
-    rows = [data[start : start + size] for start in range(0, len(data), size)] if size else []
-    try:
-        limits.check_matrix(rows)
-    except InvalidMatrix as error:
-        raise limits.over_grpc(error, path) from error
-    return rows
 
 
 def to_vectors(vectors: Any, *, flattened: bool) -> q.VectorsOutput:

@@ -128,14 +128,6 @@ def _wanted(request: Json, vectors: Mapping[str, Json], lookup: Lookup) -> Any:
     match request.get("query"):
         case None:
             return None
-        case {"fusion": "rrf"}:
-            return edge.Fusion.Rrf(2)
-        case {"fusion": "dbsf"}:
-            return edge.Fusion.Dbsf()
-        case {"rrf": settings}:
-            return edge.Fusion.Rrf(settings.get("k") or 2, settings.get("weights"))
-        case {"order_by": order}:
-            return _order(order)
         case {"nearest": vector, **more} if not more.get("mmr"):
             return _nearest(vector, using, vectors, lookup)
         case dict(other):

@@ -27,6 +27,7 @@ class Routes:
         points = "/collections/([^/]+)/points"
         self._table: list[tuple[str, str, str, bool, Callable[..., Any]]] = [
             ("GET", "/", "Qdrant/HealthCheck", False, self._about),
+            ("GET", "/profiler/slow_requests", "Profiler/SlowRequests", True, self._slow),  # only for who may manage
             ("GET", "/collections", "Collections/List", False, self._list),
             ("GET", "/collections/([^/]+)/exists", "Collections/CollectionExists", False, self._exists),
             ("GET", "/collections/([^/]+)", "Collections/Get", False, self._info),
@@ -34,7 +35,6 @@ class Routes:
             ("PATCH", "/collections/([^/]+)", "Collections/Update", True, self._update),
             ("DELETE", "/collections/([^/]+)", "Collections/Delete", True, self._drop),
             ("PUT", "/collections/([^/]+)/index", "Points/CreateFieldIndex", True, self._updated(_create_index)),
-            ("DELETE", "/collections/([^/]+)/index/([^/]+)", "Points/DeleteFieldIndex", True, self._delete_index),
             ("PUT", points, "Points/Upsert", True, self._updated(_upsert)),
             ("POST", points, "Points/Get", False, self._read(_get)),
             ("POST", f"{points}/delete", "Points/Delete", True, self._updated(lambda c, b: c.delete(b))),
@@ -70,6 +70,11 @@ class Routes:
     def _about(self, body: Json, waits: bool) -> Any:
         return {"title": "qdrant - vector search engine", "version": self._store.version, "commit": "double"}
 
+    def _slow(self, body: Json, waits: bool) -> Any:
+        if self._store.release < (1, 16):
+            return _unknown(body, waits)
+        return {"requests": []}
+
     def _list(self, body: Json, waits: bool) -> Any:
         return {"collections": [{"name": name} for name in self._store.names()]}
 
@@ -92,9 +97,6 @@ class Routes:
 
     def _drop(self, body: Json, waits: bool, name: str) -> Any:
         return self._store.drop(name)
-
-    def _delete_index(self, body: Json, waits: bool, name: str, field: str) -> Any:
-        return self._updated(lambda collection, _: collection.delete_index(field))(body, waits, name)
 
     def _updated(self, apply: Callable[[Collection, Json], int]) -> Callable[..., Any]:
         def work(body: Json, waits: bool, name: str) -> Any:

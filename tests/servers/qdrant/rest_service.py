@@ -44,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             method, writes, work = self.routes.found(self.command, path.path)
             given = self.headers.get("api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
-            call = Call("rest", method, key=given or None, writes=writes, open=not path.path.startswith("/collections"))
+            call = Call("rest", method, key=given or None, writes=writes, open=method.startswith(_OPEN))
             waits = parse_qs(path.query).get("wait") == ["true"]
             result = self.passing.pass_through(call, lambda: work(_parsed(body), waits), self._cut)
         except Cut:
@@ -90,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+
+_OPEN = ("Health/", "Qdrant/HealthCheck", "Unknown")
 
 
 def _parsed(body: bytes) -> Json:

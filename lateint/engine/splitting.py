@@ -1,4 +1,4 @@
-"""Cutting what is to be sent into requests that a server takes. Pure."""
+"""Cutting what is to be sent into requests that an engine takes. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The last look at a multi-vector before Qdrant sees it.
+"""The last look at a multi-vector before an engine sees it.
 
-The pipelines have checked it already. It is looked at once more because Qdrant does not forgive: NaN and infinities are
-stored, and hide a document or put it first; a value beyond float16 becomes infinity; and one ragged matrix makes the
-in-process engine crash at every later opening of the folder.
+The pipelines have checked it already. It is looked at once more for engines that do not forgive: they store NaN and
+infinities, which hide a document or put it first, and one ragged matrix or one row of another dimension breaks every
+later search.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import numpy as np
 from lateint import errors
 from lateint.spec import DType, IndexSpec
 from lateint.vectors import MultiVector
-from lateint_qdrant.schema import MAX_VALUES
 
 _HALF_OVERFLOW = 65_520.0
 """The smallest magnitude that rounds to infinity in float16."""
 
 
 def check(
-    vectors: MultiVector, spec: IndexSpec, *, document: str | None = None, max_values: int | None = MAX_VALUES
+    vectors: MultiVector, spec: IndexSpec, *, engine: str, document: str | None = None, max_values: int | None = None
 ) -> None:
-    """Refuse what Qdrant could not keep, or score, as it is.
+    """Refuse what an engine could not keep, or score, as it is.
 
     Args:
         vectors: shape (tokens, dim).
         spec: the index they are for.
+        engine: name to put into errors.
         document: id to name in errors; None for a query.
         max_values: most values of one multi-vector; None for no limit.
 
@@ -33,7 +33,7 @@ def check(
         MalformedMultiVector: not a float32, two-dimensional, C-contiguous array.
         EmptyMultiVector: no rows.
         DimensionMismatch: rows of another dimension than the index has.
-        DocumentTooLarge: more values than Qdrant takes.
+        DocumentTooLarge: more values than the engine takes.
         NonFiniteVector: NaN, infinity, or beyond the range of the storage format.
     """
     place = "query" if document is None else f"document {document!r}"
@@ -52,7 +52,7 @@ def check(
         raise errors.EmptyMultiVector(f"{place}: no rows.", hint="It needs at least one.", document=document)
     if max_values is not None and vectors.size > max_values:
         raise errors.DocumentTooLarge(
-            f"{place}: {rows} rows of {dim} are {vectors.size:,} values, Qdrant takes {max_values:,}.",
+            f"{place}: {rows} rows of {dim} are {vectors.size:,} values, {engine} takes {max_values:,}.",
             hint=f"Split it, or pool it to {max_values // dim:,} rows at most.",
             document=document,
         )
