@@ -55,7 +55,7 @@ BAD = {
 
 @pytest.fixture
 def verbs() -> Verbs:
-    return Verbs(backend="weaviate", capabilities=schema.CAPABILITIES, timeout_s=1.0)
+    return Verbs(backend="weaviate", location="", details={}, capabilities=schema.CAPABILITIES, timeout_s=1.0)
 
 
 def returned(steps: Generator[Any, Any, Any], reply: Any) -> Any:
