@@ -72,8 +72,7 @@ class Cells(StrEnum):
         return {Cells.FLOAT: 8, Cells.BFLOAT16: 4, Cells.BITS: 2}[self]
 
 
-_CELLS = {"float32": Cells.FLOAT, "bfloat16": Cells.BFLOAT16, "binary": Cells.BITS}
-"""By the value of the spec's dtype."""
+_CELLS = {DType.FLOAT32: Cells.FLOAT, DType.BFLOAT16: Cells.BFLOAT16, DType.BINARY: Cells.BITS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +133,9 @@ def layout_of(spec: IndexSpec) -> Layout:
     """The layout of an index.
 
     Raises:
-        InvalidInput: a dimension that bits cannot be packed for.
         UnsupportedFeature: a dtype that Vespa does not have.
     """
-    cells = _CELLS.get(spec.dtype.value)
+    cells = _CELLS.get(spec.dtype)
     if cells is None:
         raise errors.UnsupportedFeature(
             f"index {spec.name!r}: Vespa cannot store {spec.dtype.value}.",
@@ -145,17 +143,12 @@ def layout_of(spec: IndexSpec) -> Layout:
             feature=f"dtype {spec.dtype.value}",
             alternative=f"Use {' or '.join(_CELLS)}.",
         )
-    if cells is Cells.BITS and spec.dim % 8:
-        raise errors.InvalidInput(
-            f"index {spec.name!r}: rows of {spec.dim} values cannot be packed into bytes.",
-            hint="One bit for each value takes a dim that is a multiple of 8.",
-        )
     return Layout(schema=schema_name(spec.name), dim=spec.dim, cells=cells, fields=dict(spec.fields))
 
 
 CAPABILITIES = Capabilities(
     features=frozenset(Feature) - {Feature.APPROXIMATE_SEARCH},
-    dtypes=frozenset(kind for kind in DType if kind.value in _CELLS),
+    dtypes=frozenset(_CELLS),
     max_values=(MAX_BODY_BYTES - HEADROOM) // Cells.FLOAT.hex_digits,
     max_k=MAX_HITS,
     # Vespa sends the ends of open ranges of integers to its engine as doubles.

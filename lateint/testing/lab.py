@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from lateint import errors
 from lateint.aclient import AsyncClient, AsyncIndex
 from lateint.engine.backend import AsyncBackend
 from lateint.engine.capabilities import Capabilities
@@ -41,6 +42,7 @@ class Lab:
         self.url = target.url_in(folder)
         self._prefix = f"conformance-{secrets.token_hex(4)}"
         self._made = 0
+        self._indexes: dict[str, IndexSpec] = {}
         self._clients: list[AsyncClient] = []
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
@@ -56,8 +58,9 @@ class Lab:
         """Leave nothing behind."""
         if self.target.is_shared:
             await self.reconnect()
+            left = {name for name, spec in self._indexes.items() if await self._left(name, spec)}
             for name in await self.client.list_indexes():
-                if name.startswith(self._prefix):
+                if (name.startswith(self._prefix) or name in self._indexes) and name not in left:
                     await self.client.drop_index(name)
         await self.disconnect()
 
@@ -92,16 +95,32 @@ class Lab:
         return f"{self._prefix}-{self._made}"
 
     async def index(self, documents: Iterable[Document] = (), *, dim: int = DIM, **spec: Any) -> AsyncIndex:  # noqa: ANN401
-        """A new index with these documents in it.
+        """An index that nobody else uses, with these documents in it and no others.
 
         Args:
             documents: written one way or another before this returns.
             dim: of the index.
             spec: what else `IndexSpec` takes.
         """
-        index = await self.client.create_index(IndexSpec(self.name(), dim, **spec))
+        made = IndexSpec(self.name(), dim, **spec)
+        index = None
+        if self.target.shelf is not None:
+            index = await self.target.shelf.taken(made, self.client)
+        if index is None:
+            index = await self.client.create_index(made)
+        self._indexes[index.name] = index.spec
         await index.write(documents)
         return index
+
+    async def _left(self, name: str, spec: IndexSpec) -> bool:
+        """Whether an index goes to later tests: one that is still there, and as it was."""
+        if self.target.shelf is None:
+            return False
+        try:
+            index = await self.client.open(name)
+        except errors.IndexNotFound:
+            return False
+        return index.spec == spec and await self.target.shelf.left(index)
 
     async def reopened(self, index: AsyncIndex) -> AsyncIndex:
         """The same index through a new client."""

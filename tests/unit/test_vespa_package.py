@@ -19,8 +19,8 @@ from tests.golden.vespa.packages import APPLICATIONS, BFLOAT16, BITS, FLOAT, kep
 specs = st.builds(
     IndexSpec,
     st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,20}", fullmatch=True),
-    st.integers(1, 4096),
-    dtype=st.sampled_from(["float32", "bfloat16"]),
+    st.integers(1, 512).map(lambda bytes_: 8 * bytes_),
+    dtype=st.sampled_from(["float32", "bfloat16", "binary"]),
     fields=st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True).filter(
         lambda name: not name.startswith("lateint_")), st.sampled_from(FieldType), max_size=4),
     metadata=st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=2),
@@ -113,6 +113,10 @@ class TestLayout:
     def test_markers_stay(self) -> None:
         """An index that was deployed once is read by every later version."""
         assert [layout_of(FLOAT).marker, layout_of(BFLOAT16).marker, BITS.marker] == MARKERS
+
+    def test_bits_by_their_dtype(self) -> None:
+        """The spec's word for the layout whose files are kept."""
+        assert layout_of(IndexSpec("bits", 128, dtype="binary", fields={"lang": "keyword"})) == BITS
 
     def test_float16(self) -> None:
         with pytest.raises(errors.UnsupportedFeature, match="float16"):
