@@ -69,6 +69,8 @@ final class Container {
         generation = NONE;
         if (running != null) running.close();
         running = null;
+        for (Thread thread : Thread.getAllStackTraces().keySet())   // it waits for ever, and keeps all of the container
+            if (thread.getName().equals("configured-application-port-watcher")) thread.interrupt();
         Folders.delete(folder);
     }
 }

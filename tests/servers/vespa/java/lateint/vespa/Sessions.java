@@ -1,5 +1,7 @@
 package lateint.vespa;
 
+import com.yahoo.vespa.model.VespaModel;
+
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -23,6 +25,7 @@ final class Sessions {
         final Path folder;
         final long activeAtCreation;
         AppPackage prepared;
+        boolean wasActive;
 
         Session(long id, Path folder, long activeAtCreation) {
             this.id = id;
@@ -75,8 +78,7 @@ final class Sessions {
         Fault fault = Faults.take(Fault.Place.PREPARE);
         if (fault != null) fault.sleep();
         try {
-            Session before = active();
-            session.prepared = AppPackage.load(session.folder, before == null ? null : before.prepared.model());
+            session.prepared = AppPackage.load(session.folder, activeModel());
             return session.prepared;
         } catch (AppPackage.Invalid e) {
             sessions.remove(id);
@@ -88,7 +90,7 @@ final class Sessions {
     synchronized void activate(long id, boolean force) throws IOException, Refusal {
         Session session = session(id);
         if (session == active) return;
-        if (session.prepared == null) throw Refusal.badRequest("Session not prepared: " + id);
+        if (session.prepared == null && !session.wasActive) throw Refusal.badRequest("Session not prepared: " + id);
         if (active != null) {
             if (session.activeAtCreation != 0 && active.id > session.activeAtCreation && !force)
                 throw Refusal.conflict("app:default.default.default This session " + id + " was prepared when session "
@@ -101,6 +103,10 @@ final class Sessions {
         Path written = folder.resolve("active.new");
         Files.writeString(written, String.valueOf(id));
         Files.move(written, marker(), StandardCopyOption.ATOMIC_MOVE);
+        if (active != null) {
+            active.wasActive = true;
+            active.prepared = null;                                 // models are large, and many tests deploy
+        }
         active = session;
         container.follow(session.prepared, id);
     }
@@ -134,6 +140,10 @@ final class Sessions {
 
     private synchronized Session active() {
         return active;
+    }
+
+    private synchronized VespaModel activeModel() {
+        return active == null ? null : active.prepared.model();
     }
 
     private Session requireActive() throws Refusal {
