@@ -104,8 +104,8 @@ class Lab:
         """
         made = IndexSpec(self.name(), dim, **spec)
         index = None
-        if self.target.shelf is not None:
-            index = await self.target.shelf.taken(made, self.client)
+        if self.target.spares is not None:
+            index = await self.target.spares.taken(made, self.client)
         if index is None:
             index = await self.client.create_index(made)
         self._indexes[index.name] = index.spec
@@ -114,13 +114,13 @@ class Lab:
 
     async def _left(self, name: str, spec: IndexSpec) -> bool:
         """Whether an index goes to later tests: one that is still there, and as it was."""
-        if self.target.shelf is None:
+        if self.target.spares is None:
             return False
         try:
             index = await self.client.open(name)
         except errors.IndexNotFound:
             return False
-        return index.spec == spec and await self.target.shelf.left(index)
+        return index.spec == spec and await self.target.spares.left(index)
 
     async def reopened(self, index: AsyncIndex) -> AsyncIndex:
         """The same index through a new client."""

@@ -10,13 +10,13 @@ from lateint.aclient import AsyncClient, AsyncIndex
 from lateint.client import connect
 from lateint.spec import IndexSpec
 
-_OF_ONE_SPEC = 3
-_IN_ALL = 12
+_OF_ONE_SPEC = 2
+_IN_ALL = 24
 _WORTH_EMPTYING = 200
 """Documents; with more in it, an index is dropped."""
 
 
-class Shelf:
+class Spares:
     """Empty indexes of one server, none of them in use. A `with` block drops them at its end.
 
     Args:
