@@ -50,6 +50,8 @@ def examine(url: EngineURL, settings: Settings) -> Iterator[Finding]:
         ConnectionFailed: a host has no address.
     """
     wire.probe()
+    if not wire.fits():
+        yield Finding(part="weaviate-client", seen=wire.SLOW, severity=Severity.WARNING, remedy=wire.CLIENTS)
     place = connection.endpoint(url, settings)
     for host in dict.fromkeys((place.host, place.grpc_host)):
         yield from doors.named(host, backend=place.scheme, timeout_s=place.probe_s)

@@ -14,7 +14,7 @@ A backend's test file is this, here for an engine that keeps its data in a folde
 
 `pytest` then runs every class of `lateint.testing.suite` under it, each test once with the blocking client and once
 with the asynchronous one. `{folder}` becomes a new, empty folder for every test; a URL without it names a server, where
-every test makes indexes of its own and drops them.
+every test makes indexes of its own and drops them; those of one class that leave an index as they find it share it.
 
 What an engine declares it cannot do (`Capabilities`) is skipped with that as reason, and tried behind the client's
 back: a "no" that is not true fails. What it should do and does not is marked in `marks`, with a reason and the

@@ -10,8 +10,10 @@ from typing import ClassVar
 
 import pytest
 
+from lateint.client import connect
 from lateint.testing.colours import COLOURS
 from lateint.testing.lab import Lab
+from lateint.testing.shelf import Shelf
 from lateint.testing.suite import CLASSES
 from lateint.testing.suite.base import Suite
 from lateint.testing.target import Target
@@ -26,12 +28,22 @@ class ConformanceSuite:
 
     target: ClassVar[Target]
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shelf(cls) -> Iterator[Shelf]:
+        """Indexes that the tests of a class share; dropped behind the last of them."""
+        shelf = Shelf()
+        yield shelf
+        if cls.target.is_shared:
+            with connect(cls.target.url, **cls.target.options) as client:
+                shelf.drop(client)
+
     @pytest.fixture(params=COLOURS)
-    def lab(self, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    def lab(self, request: pytest.FixtureRequest, shelf: Shelf) -> Iterator[Lab]:
         """A client of each colour at a fresh location; skips the test where a feature is declared missing."""
         colour = COLOURS[request.param]()
         with TemporaryDirectory(prefix="lateint-", dir=_memory_disk()) as folder:
-            lab = Lab(self.target, colour, Path(folder))
+            lab = Lab(self.target, colour, Path(folder), shelf)
             try:
                 lab.run(lab.begin())
                 required = request.cls.required(request.function)

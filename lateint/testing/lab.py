@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,10 +12,11 @@ import pytest
 from lateint import errors
 from lateint.aclient import AsyncClient, AsyncIndex
 from lateint.engine.backend import AsyncBackend
-from lateint.engine.capabilities import Capabilities
+from lateint.engine.capabilities import Capabilities, Feature
 from lateint.spec import IndexSpec
 from lateint.testing.colours import Colour
 from lateint.testing.data import DIM
+from lateint.testing.shelf import Shelf
 from lateint.testing.target import Target
 from lateint.types import Document
 
@@ -36,18 +37,24 @@ class Lab:
     client: AsyncClient
     capabilities: Capabilities
 
-    def __init__(self, target: Target, colour: Colour, folder: Path) -> None:
+    def __init__(self, target: Target, colour: Colour, folder: Path, shelf: Shelf) -> None:
+        """`shelf` has what this test shares with others."""
         self.target = target
         self.colour = colour
         self.url = target.url_in(folder)
         self._prefix = f"conformance-{secrets.token_hex(4)}"
         self._made = 0
         self._indexes: dict[str, IndexSpec] = {}
+        self._shelf = shelf
         self._clients: list[AsyncClient] = []
 
     def run(self, steps: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end."""
-        return self.colour.run(steps)
+        try:
+            return self.colour.run(steps)
+        except Exception:
+            self._shelf.clear()
+            raise
 
     async def begin(self) -> None:
         """Connect, and ask what the engine declares."""
@@ -56,7 +63,7 @@ class Lab:
 
     async def end(self) -> None:
         """Leave nothing behind."""
-        if self.target.is_shared:
+        if self.target.is_shared and self._made:
             await self.reconnect()
             left = {name for name, spec in self._indexes.items() if await self._left(name, spec)}
             for name in await self.client.list_indexes():
@@ -110,6 +117,26 @@ class Lab:
             index = await self.client.create_index(made)
         self._indexes[index.name] = index.spec
         await index.write(documents)
+        return index
+
+    async def shared(self, documents: Sequence[Document], *, dim: int = DIM, **spec: Any) -> AsyncIndex:  # noqa: ANN401
+        """An index with these documents in it, for a test that leaves it as it finds it: the next one gets the same.
+
+        That is so within one class of tests, where indexes outlive clients, and until a test fails.
+
+        Args:
+            documents: in it.
+            dim: of the index.
+            spec: what else `IndexSpec` takes.
+        """
+        if not self.target.is_shared or Feature.PERSISTENT not in self.capabilities.features:
+            return await self.index(documents, dim=dim, **spec)
+        spec["dim"] = dim
+        if name := self._shelf.find(documents, spec):
+            return await self.client.open(name)
+        index = await self.client.create_index(IndexSpec(self._shelf.name(), **spec))
+        await index.write(documents)
+        self._shelf.put(index.name, documents, spec)
         return index
 
     async def _left(self, name: str, spec: IndexSpec) -> bool:

@@ -16,6 +16,7 @@ import weaviate
 
 import lateint
 from lateint import Document, IndexSpec, errors
+from lateint_weaviate import wire
 from tests.servers.discovery import WeaviateServer
 
 
@@ -110,3 +111,43 @@ def test_of_a_kind_that_is_not_known() -> None:
     other.__module__ = "weaviate.client"
     with pytest.raises(errors.ConfigurationError, match="grpc_stub"):
         lateint.connect(other())
+
+
+@pytest.fixture
+def other_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the messages of the installed client had other field numbers than lateint writes."""
+    monkeypatch.setattr(wire, "_BYTES", b"\x2a")
+    wire.fits.cache_clear()
+    yield
+    wire.fits.cache_clear()
+
+
+class TestOtherMessages:
+    """Then the client's own classes write them: slower, and all else is as it was."""
+
+    def test_blocking(self, weaviate_server: WeaviateServer, own: Any, other_client: None) -> None:
+        with (
+            lateint.connect(own) as lent,
+            lateint.connect(weaviate_server.url, api_key=weaviate_server.api_key) as client,
+        ):
+            index = client.create_index(spec())
+            try:
+                report = index.write(documents()[:10])
+                assert lent.open(index.name).write(documents()[5:]).written == 15
+                assert (report.written, report.failed) == (10, ())
+                lateint.verify(client.open(index.name), against=documents()).raise_if_failed()
+            finally:
+                client.drop_index(index.name)
+
+    def test_asyncio(self, weaviate_server: WeaviateServer, other_client: None) -> None:
+        async def run() -> None:
+            async with await lateint.aconnect(weaviate_server.url, api_key=weaviate_server.api_key) as client:
+                index = await client.create_index(spec())
+                try:
+                    assert (await index.write(documents())).written == 20
+                    hits = await index.search(documents()[7].vectors, k=1)
+                    assert (hits[0].id, hits.exact) == ("7", True)
+                finally:
+                    await client.drop_index(index.name)
+
+        asyncio.run(run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,8 +18,11 @@ from hypothesis.extra import numpy as hnp
 pytest.importorskip("lateint_weaviate.protocol", reason="the messages come with lateint[weaviate]")
 
 from lateint import errors
+from lateint.engine import url
+from lateint.engine.findings import Severity
+from lateint.engine.registry import Settings
 from lateint.vectors import MultiVector
-from lateint_weaviate import wire
+from lateint_weaviate import doctor, wire
 from lateint_weaviate.protocol import (
     aggregate_pb2,
     base_pb2,
@@ -228,13 +232,57 @@ class TestBack:
         assert wire.counted(aggregate_pb2.AggregateReply(single_result=single)) == 9
 
 
-class TestProbe:
-    def test_installed_client(self) -> None:
-        wire.probe()
+@pytest.fixture
+def other_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As with a client whose messages have other field numbers."""
+    monkeypatch.setattr(wire, "_BYTES", b"\x2a")
+    wire.fits.cache_clear()
+    yield
+    wire.fits.cache_clear()
 
-    def test_other_messages(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A client with other field numbers must be refused at connect, not fill a collection with wrong vectors."""
-        monkeypatch.setattr(wire, "_BYTES", b"\x2a")
+
+class TestProbe:
+    def test_installed_client(self, caplog: pytest.LogCaptureFixture) -> None:
+        wire.probe()
+        assert wire.fits()
+        assert not caplog.records
+
+    def test_other_messages_to_write(self, other_client: None, caplog: pytest.LogCaptureFixture) -> None:
+        """A collection must not be filled with wrong vectors: the client writes what it has names for."""
+        vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
+        objects = [Object(ID, vectors, {"a": ["b"]}), Object(ID, None, {})]
+        made = wire.batch("Pages", objects, vector="größe")
+        wire.probe()
+        assert [record.message for record in caplog.records] == [wire.SLOW]
+        assert not wire.fits()
+        message = batch_pb2.BatchObjectsRequest.FromString(made)
+        assert [(each.name, each.type, each.vector_bytes) for each in message.objects[0].vectors] == [
+            ("größe", MULTI, theirs(vectors))
+        ]
+        assert message.objects[0].properties.text_array_properties[0].values == ["b"]
+        assert not message.objects[1].vectors
+
+    def test_doctor_says_so(self, other_client: None) -> None:
+        findings = doctor.examine(url.parse("weaviate://localhost:1"), Settings())
+        assert (finding := next(findings)).severity is Severity.WARNING
+        assert (finding.seen, finding.remedy) == (wire.SLOW, wire.CLIENTS)
+
+    def test_both_ways_write_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that what is shown of one, on a server, holds for the other."""
+        objects = [Object(ID, np.ones((3, 4), np.float32), {"a": 1.5}), Object(ID, None, {"a": [True]})]
+        made = wire.batch("Pages", objects, vector="v")
+        monkeypatch.setattr(wire, "fits", lambda: False)
+        assert wire.batch("Pages", objects, vector="v") == made
+
+    def test_other_messages_to_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client with other messages is refused at connect, not when vectors come back wrong."""
+        monkeypatch.setattr(wire, "_rows", lambda *_: None)
+        with pytest.raises(errors.MissingDependency, match="other messages"):
+            wire.probe()
+
+    def test_names_that_are_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client whose messages have no field for a multi-vector is refused too."""
+        monkeypatch.setattr(wire, "batch_pb2", object())
         with pytest.raises(errors.MissingDependency, match="other messages"):
             wire.probe()
 

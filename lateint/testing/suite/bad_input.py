@@ -31,7 +31,7 @@ class TestBadInput(Suite):
         lab.skip_unless(bad.spec.get("dtype", DType.FLOAT32) in lab.capabilities.dtypes, "store this format")
         declared = {FieldType(kind) for kind in bad.spec.get("fields", {}).values()}
         lab.skip_unless(declared <= lab.capabilities.field_types, "filter fields of this type")
-        index = await lab.index(KEPT, dim=DIM, **bad.spec)
+        index = await lab.shared(KEPT, dim=DIM, **bad.spec)
         for before in ([], [Document("good", bad_documents.ROWS)]):
             with pytest.raises(errors.InvalidInput) as caught:
                 await index.write([*before, bad.item()])
@@ -48,7 +48,7 @@ class TestBadInput(Suite):
         limit = lab.capabilities.max_values
         lab.skip_unless(limit is not None and limit <= 2**20, "say a limit that is worth reaching")
         assert limit is not None
-        index = await lab.index(KEPT, dim=DIM)
+        index = await lab.shared(KEPT, dim=DIM)
         vectors = [[1.0] * DIM] * (limit // DIM + 1)
         with pytest.raises(errors.DocumentTooLarge) as caught:
             await index.write([Document("bad-one", vectors)])
@@ -67,7 +67,7 @@ class TestBadInput(Suite):
             lab.skip_unless(bad.requires in lab.capabilities.features, bad.requires.value)
         kinds = set(map(FieldType, bad_documents.FIELDS.values()))
         lab.skip_unless(kinds <= lab.capabilities.field_types, "filter fields of every type")
-        index = await lab.index(KEPT, dim=DIM, fields=bad_documents.FIELDS)
+        index = await lab.shared(KEPT, dim=DIM, fields=bad_documents.FIELDS)
         with pytest.raises(bad.error) as caught:
             await bad.call(index)
         self._check(caught.value, bad.error, bad.words)
@@ -110,7 +110,7 @@ class TestBadInput(Suite):
 
         Breaks when: filters on them go out and find nothing, since nothing was written for them.
         """
-        index = await lab.index(KEPT, dim=DIM, fields={"number": FieldType.INTEGER})
+        index = await lab.shared(KEPT, dim=DIM, fields={"number": FieldType.INTEGER})
         with pytest.raises(errors.InvalidInput, match="other"):
             await lab.client.open(index.name, fields={"other": "keyword"})
         with pytest.raises(errors.InvalidInput, match="number"):

@@ -67,7 +67,8 @@ class TestIds(Suite):
         Breaks when: the id goes into a URL or a query unescaped, is normalised, trimmed, or read as a number.
         """
         old, new, other = ragged(3)
-        index = await lab.index([Document(name, old.vectors, {"version": 1}), other])
+        index = await lab.shared([])
+        await index.write([Document(name, old.vectors, {"version": 1}), other])
         await index.write([Document(name, new.vectors, {"version": 2})])
         (read,) = await index.get([name])
         assert (read.id, read.payload) == (name, {"version": 2})
@@ -75,6 +76,7 @@ class TestIds(Suite):
         assert {document.id async for document in index.scan()} == {name, other.id}
         await index.delete([name])
         await check_contents(index, [other])
+        await index.delete([other.id])
 
     async def test_no_two_are_one(self, lab: Lab) -> None:
         """All of these ids in one index are that many documents.
@@ -94,7 +96,7 @@ class TestIds(Suite):
         Breaks when: filters quote ids otherwise than writing does.
         """
         vectors = ragged(1)[0].vectors
-        index = await lab.index(Document(name, vectors) for name in IDS.values())
+        index = await lab.shared([Document(name, vectors) for name in IDS.values()])
         for name in IDS.values():
             (hit,) = await index.search(query(), 5, filter=ids([name]))
             assert hit.id == name

@@ -26,12 +26,14 @@ class TestPayload(Suite):
         Breaks when: the engine has one number type, drops nulls and empty lists, flattens keys with dots, or keeps
         milliseconds.
         """
-        index = await lab.index([Document("a", [[1.0] * DIM], payload)])
+        index = await lab.shared([])
+        await index.write([Document("a", [[1.0] * DIM], payload)])
         (read,) = await index.get(["a"])
         (hit,) = await index.search(query(), 1)
         (scanned,) = [document async for document in index.scan()]
         for found in (read.payload, hit.payload, scanned.payload):
             assert same_payload(found, payload)
+        await index.delete(["a"])
 
     @cases("kind", {kind.value: kind for kind in FieldType})
     async def test_declared_fields(self, lab: Lab, kind: FieldType) -> None:
@@ -42,7 +44,7 @@ class TestPayload(Suite):
         lab.skip_unless(kind in lab.capabilities.field_types, f"filter fields of type {kind.value}")
         vectors = ragged(1)[0].vectors
         documents = [Document(f"d{n}", vectors, {NAMES[kind]: value}) for n, value in enumerate((None, *VALUES[kind]))]
-        index = await lab.index(documents, fields={NAMES[kind]: kind})
+        index = await lab.shared(documents, fields={NAMES[kind]: kind})
         await check_contents(index, documents)
         for hit in await index.search(query(), 100):
             assert same_payload(hit.payload, documents[int(hit.id[1:])].payload)

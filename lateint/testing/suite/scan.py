@@ -33,11 +33,11 @@ with lateint.connect(url, **options) as client:
 """
 
 
-def many() -> list[Document]:
+def many(count: int = MANY) -> list[Document]:
     """Small documents, more than any page holds; ids in no order."""
     return [
-        Document(f"id-{number * 7919 % MANY:04d}", [[1.0, number % 17 - 8.0]] * (1 + number % 3), {"number": number})
-        for number in range(MANY)
+        Document(f"id-{number * 7919 % count:04d}", [[1.0, number % 17 - 8.0]] * (1 + number % 3), {"number": number})
+        for number in range(count)
     ]
 
 
@@ -50,7 +50,7 @@ class TestScan(Suite):
         Breaks when: pages overlap or leave a gap, most often at the first and at the last one.
         """
         documents = many()
-        index = await lab.index(documents, dim=2)
+        index = await lab.shared(documents, dim=2)
         found = [document.id async for document in index.scan()]
         assert len(found) == MANY
         assert set(found) == {document.id for document in documents}
@@ -86,7 +86,7 @@ class TestScan(Suite):
 
         Breaks when: pages are cut by an order that depends on the page size.
         """
-        index = await lab.index(ragged(100))
+        index = await lab.shared(ragged(100))
         first = [document.id async for document in index.scan()]
         assert [document.id async for document in index.scan(with_vectors=True)] == first
 
@@ -97,7 +97,7 @@ class TestScan(Suite):
         Breaks when: an empty page ends the scan.
         """
         documents = many()
-        index = await lab.index(documents, dim=2, fields={"number": FieldType.INTEGER})
+        index = await lab.shared(documents, dim=2, fields={"number": FieldType.INTEGER})
         conditions: list[Filter] = []
         if Feature.FILTER_IDS in lab.capabilities.features:
             conditions += [ids([documents[2999].id, documents[5].id]), ids([])]
@@ -120,7 +120,7 @@ class TestScanResumed(Suite):
         Breaks when: the cursor holds what only the old process knows, or points behind documents not yet given out.
         """
         documents = many()
-        index = await lab.index(documents, dim=2)
+        index = await lab.shared(documents, dim=2)
         before, cursor = await self._part(index, 1500)
         if Feature.PERSISTENT in lab.capabilities.features:
             await lab.disconnect()
@@ -138,7 +138,7 @@ class TestScanResumed(Suite):
         Breaks when: the cursor is that of the next page while this one is half read.
         """
         documents = ragged(70)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         for count in (0, 1, 2, 15, 16, 17, 40, 69, 70):
             before, cursor = await self._part(index, count)
             after = [document.id async for document in index.scan(cursor=cursor)]
@@ -165,7 +165,7 @@ class TestScanResumed(Suite):
 
         Breaks when: bytes or an object of the engine's client leak out.
         """
-        index = await lab.index(ragged(200))
+        index = await lab.shared(ragged(200))
         scan = index.scan()
         cursors = [scan.cursor, *[scan.cursor async for _ in scan]]
         assert all(isinstance(cursor, str) and cursor.isascii() for cursor in cursors)
@@ -192,7 +192,7 @@ class TestScanResumed(Suite):
         Breaks when: the position is counted among the documents that pass.
         """
         documents = ragged(200)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         condition = ids([document.id for document in documents[::3]])
         before, cursor = await self._part(index, 30, condition)
         after = [document.id async for document in index.scan(cursor=cursor, filter=condition)]

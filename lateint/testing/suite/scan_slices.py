@@ -36,8 +36,8 @@ class TestScanSlices(Suite):
 
         Breaks when: the engine reads past the slice, as a server that is too old for it may.
         """
-        documents = many()
-        index = await lab.index(documents, dim=2)
+        documents = many(1203)
+        index = await lab.shared(documents, dim=2)
         for count in (1, 2, 7):
             parts = [await self._read(index, part) for part in slices(count)]
             assert all(parts)
@@ -49,7 +49,7 @@ class TestScanSlices(Suite):
         Breaks when: an empty slice is taken for no slice, and brings everything.
         """
         documents = ragged(3)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         parts = [await self._read(index, part) for part in slices(16)]
         assert not all(parts)
         self._check(parts, {document.id for document in documents})
@@ -60,7 +60,7 @@ class TestScanSlices(Suite):
         Breaks when: slices are read through another path than a whole scan.
         """
         documents = {document.id: document for document in filterable(fields_for(lab.capabilities))}
-        index = await lab.index(documents.values(), fields=fields_for(lab.capabilities))
+        index = await lab.shared(list(documents.values()), fields=fields_for(lab.capabilities))
         for part in slices(3):
             async for document in index.scan(part=part, with_vectors=True):
                 assert same_bits(document.vectors, stored(documents[document.id], index.spec))
@@ -73,16 +73,16 @@ class TestScanSlices(Suite):
 
         Breaks when: the slice becomes one more alternative of the filter, or takes its place.
         """
-        documents = many()
-        index = await lab.index(documents, dim=2, fields={"number": FieldType.INTEGER})
+        documents = many(1203)
+        index = await lab.shared(documents, dim=2, fields={"number": FieldType.INTEGER})
         unfiltered = [set(await self._read(index, part)) for part in slices(3)]
         conditions: list[Filter] = []
         if Feature.FILTER_IDS in lab.capabilities.features:
             conditions += [ids([document.id for document in documents[:50]]), ids([])]
         if Feature.FILTER_EQUAL in lab.capabilities.features:
-            conditions += [(field("number") == 7) | (field("number") == 8) | (field("number") == 2990)]
+            conditions += [(field("number") == 7) | (field("number") == 8) | (field("number") == 1200)]
         if {Feature.FILTER_ORDER, Feature.FILTER_NOT} <= lab.capabilities.features:
-            conditions += [~(field("number") >= 1500)]
+            conditions += [~(field("number") >= 600)]
         for condition in conditions:
             parts = [await self._read(index, part, condition) for part in slices(3)]
             self._check(parts, selected(condition, documents, index))
@@ -94,7 +94,7 @@ class TestScanSlices(Suite):
         Breaks when: the slice is kept with the connection instead of the request.
         """
         documents = ragged(200)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         parts = await lab.together(partial(self._read, index, part) for part in slices(4))
         assert not [part for part in parts if isinstance(part, BaseException)]
         self._check(parts, {document.id for document in documents})
@@ -125,7 +125,7 @@ class TestScanSlices(Suite):
         Breaks when: the cursor is a position in the whole, and the rest of the whole follows.
         """
         documents = ragged(300)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         twin = await lab.twin().open(index.name)
         parts = []
         for part in slices(3):
@@ -145,7 +145,7 @@ class TestScanSlices(Suite):
 
         Breaks when: a worker that was given the wrong place goes on there, and leaves a gap that nobody sees.
         """
-        index = await lab.index(ragged(40))
+        index = await lab.shared(ragged(40))
         mine = Slice(index=1, count=2)
         scan = index.scan(part=mine)
         await anext(scan)

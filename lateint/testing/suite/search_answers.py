@@ -48,7 +48,7 @@ class TestSearchAnswers(Suite):
         Breaks when: rows are read back through a shorter text form of numbers.
         """
         documents = {document.id: document for document in adversarial()}
-        index = await lab.index(documents.values())
+        index = await lab.shared(list(documents.values()))
         for hit in await index.search(query(), 60, with_vectors=True):
             assert hit.vectors is not None
             assert same_bits(hit.vectors, stored(documents[hit.id], index.spec))
@@ -60,7 +60,7 @@ class TestSearchAnswers(Suite):
         Breaks when: a batch is answered in the order in which its parts finish.
         """
         documents = ragged(20)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         queries = [query(count=1 + seed % 6, seed=seed) for seed in range(41)]
         results = await index.search_many(iter(queries), 4)
         assert len(results) == len(queries)
@@ -74,7 +74,7 @@ class TestSearchAnswers(Suite):
 
         Breaks when: a result is a one-way iterator.
         """
-        index = await lab.index(ragged(6))
+        index = await lab.shared(ragged(6))
         result = await index.search(query(), 4)
         assert [hit.id for hit in result] == [hit.id for hit in result]
         assert result[0] is next(iter(result))
@@ -86,5 +86,5 @@ class TestSearchAnswers(Suite):
 
         Breaks when: it is handed on in another unit.
         """
-        index = await lab.index(ragged(6))
+        index = await lab.shared(ragged(6))
         assert len(await index.search(query(), 4, timeout_s=300.0)) == 4

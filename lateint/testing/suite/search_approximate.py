@@ -20,7 +20,7 @@ class TestSearchApproximate(Suite):
         Breaks when: `exact` is set from what was wanted instead of from what was done.
         """
         documents = ragged(50)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         assert not (await index.search(documents[0].vectors, 5, exact=False)).exact
 
     async def test_scores_are_true(self, lab: Lab) -> None:
@@ -29,7 +29,7 @@ class TestSearchApproximate(Suite):
         Breaks when: the score of the first stage is handed on.
         """
         documents = ragged(200)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         for document in documents[:10]:
             result = await index.search(document.vectors, 10, exact=False)
             Truth.of(document.vectors, documents, index).check_scores(result)
@@ -41,7 +41,7 @@ class TestSearchApproximate(Suite):
         Breaks when: the first stage looks at another vector than the one that was written.
         """
         documents = ragged(300)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         found = 0
         for document in documents[:20]:
             scores = Truth.of(document.vectors, documents, index).scores

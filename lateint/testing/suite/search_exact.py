@@ -27,7 +27,7 @@ class TestSearchExact(Suite):
         Breaks when: the engine's candidate list is shorter than `k`, or `k` beyond the index is an error.
         """
         documents = adversarial()
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         for seed in range(4):
             asked = query(seed=seed)
             result = await index.search(asked, min(k, lab.plenty), exact=True)
@@ -40,7 +40,7 @@ class TestSearchExact(Suite):
         Breaks when: an adapter pads batches, an engine multiplies by a mask, or negative sums are clamped.
         """
         asked, documents = opposed()
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         result = await index.search(asked, lab.plenty, exact=True)
         assert all(hit.score < 0 for hit in result)
         Truth.of(asked, documents, index).check_top(result, lab.plenty)
@@ -52,7 +52,7 @@ class TestSearchExact(Suite):
         Breaks when: hits of equal score replace each other, or are all left out at the cut.
         """
         documents = tied()
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         result = await index.search(query(), k, exact=True)
         Truth.of(query(), documents, index).check_top(result, k)
         assert len({hit.id for hit in result}) == k
@@ -62,7 +62,7 @@ class TestSearchExact(Suite):
 
         Breaks when: hits are handed on in the engine's internal order.
         """
-        index = await lab.index(tied())
+        index = await lab.shared(tied())
         hits = list(await index.search(query(), lab.plenty, exact=True))
         assert hits == sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
@@ -72,7 +72,7 @@ class TestSearchExact(Suite):
         Breaks when: a one-row matrix is squeezed into a plain vector, and another field or distance is used.
         """
         documents = one_token()
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         for asked in (query(count=1), query(count=7), np.eye(DIM, dtype=np.float32)[:1]):
             Truth.of(asked, documents, index).check_top(await index.search(asked, lab.plenty, exact=True), lab.plenty)
 
@@ -82,7 +82,7 @@ class TestSearchExact(Suite):
         Breaks when: scores are averaged over rows, or rows are stored as a set.
         """
         documents = [*repeated(), *ragged(5)]
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         asked = np.vstack([query(count=2), query(count=2), query(count=1)])
         result = await index.search(asked, lab.plenty, exact=True)
         Truth.of(asked, documents, index).check_top(result, lab.plenty)
@@ -93,7 +93,7 @@ class TestSearchExact(Suite):
         Breaks when: a distance is not negated, or the engine divides by the number of rows.
         """
         document = Document("a", np.eye(DIM, dtype=np.float32))
-        index = await lab.index([document])
+        index = await lab.shared([document])
         for count in (1, 3, DIM):
             (hit,) = await index.search(np.eye(DIM, dtype=np.float32)[:count], 1, exact=True)
             assert hit.score == pytest.approx(count, rel=1e-5)
@@ -104,7 +104,7 @@ class TestSearchExact(Suite):
         Breaks when: the bytes of a query are sent without asking how they lie.
         """
         documents = ragged(10)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         asked = query(count=6)
         wide = np.zeros((6, 2 * DIM))
         wide[:, ::2] = asked
@@ -118,7 +118,7 @@ class TestSearchExact(Suite):
         Breaks when: the engine runs cosine, or only one side is normalised.
         """
         documents = ragged(30)
-        index = await lab.index(documents, normalize=False)
+        index = await lab.shared(documents, normalize=False)
         asked = query() * np.float32(3)
         Truth.of(asked, documents, index).check_top(await index.search(asked, lab.plenty, exact=True), lab.plenty)
 
@@ -128,7 +128,7 @@ class TestSearchExact(Suite):
         Breaks when: queries go to the engine as they come.
         """
         documents = ragged(10)
-        index = await lab.index(documents)
+        index = await lab.shared(documents)
         scaled = query() * np.array([[0.01], [100], [1], [3], [1e-3]], dtype=np.float32)
         Truth.of(query(), documents, index).check_top(await index.search(scaled, 10, exact=True), 10)
 
@@ -142,7 +142,7 @@ class TestSearchExact(Suite):
         """
         lab.skip_unless(dtype in lab.capabilities.dtypes, f"store {dtype.value}")
         documents = [*ragged(30, 32), *opposed(32)[1]]
-        index = await lab.index(documents, dim=32, dtype=dtype, normalize=normalize)
+        index = await lab.shared(documents, dim=32, dtype=dtype, normalize=normalize)
         asked = query(32)
         Truth.of(asked, documents, index).check_top(await index.search(asked, lab.plenty, exact=True), lab.plenty)
 
@@ -154,7 +154,7 @@ class TestSearchExact(Suite):
         random = np.random.default_rng(13)
         documents = [Document(f"long-{count}", rows(random, count, 16)) for count in (1, 50, 128, 256, 400)]
         asked = rows(random, 200, 16)
-        index = await lab.index(documents, dim=16)
+        index = await lab.shared(documents, dim=16)
         Truth.of(asked, documents, index).check_top(await index.search(asked, 5, exact=True), 5)
 
     async def test_exact_is_the_default(self, lab: Lab) -> None:
@@ -162,7 +162,7 @@ class TestSearchExact(Suite):
 
         Breaks when: None is handed on as False.
         """
-        index = await lab.index(ragged(5))
+        index = await lab.shared(ragged(5))
         assert (await index.search(query(), 3)).exact
 
     @needs(Feature.FILTER_EQUAL)
@@ -172,7 +172,7 @@ class TestSearchExact(Suite):
         Breaks when: the engine filters after it has ranked.
         """
         documents = [Document(d.id, d.vectors, {"number": n % 5}) for n, d in enumerate(adversarial())]
-        index = await lab.index(documents, fields={"number": FieldType.INTEGER})
+        index = await lab.shared(documents, fields={"number": FieldType.INTEGER})
         condition = field("number") == 3
         passing = [document for document in documents if document.id in selected(condition, documents, index)]
         for k in (1, 4, lab.plenty):
@@ -185,7 +185,7 @@ class TestSearchExact(Suite):
 
         Breaks when: an empty filter result means "no filter".
         """
-        index = await lab.index(ragged(5))
+        index = await lab.shared(ragged(5))
         for condition in (ids([]), ids(["nobody"])):
             result = await index.search(query(), 3, filter=condition, exact=True)
             assert list(result) == []

@@ -59,9 +59,11 @@ class TestUpdatePayload(Suite):
         Breaks when: the two take different ways to the wire.
         """
         (document,) = ragged(1)
-        index = await lab.index([document])
+        index = await lab.shared([])
+        await index.write([document])
         await index.update_payload([document.id], payload)
         await check_contents(index, [Document(document.id, document.vectors, {**document.payload, **payload})])
+        await index.delete([document.id])
 
     @needs(Feature.FILTER_EQUAL)
     async def test_filters_see_the_new_value(self, lab: Lab) -> None:
