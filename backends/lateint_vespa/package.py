@@ -10,15 +10,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lateint import errors
+from lateint.engine.packages import Package, Reading
 from lateint.engine.payload import ID_FIELD, PAYLOAD_FIELD
+from lateint.engine.prepare import check_spec
 from lateint.spec import IndexSpec
 from lateint_vespa.properties import SchemaField, definitions
 from lateint_vespa.schema import (
+    CAPABILITIES,
+    ENGINE,
     FILTERING,
     IDS_ONLY,
     MARKER,
@@ -68,6 +73,28 @@ def files(schemas: Mapping[str, str], *, removed: str = "", until: str = "") -> 
     if removed:
         made[OVERRIDES] = _OVERRIDES.format(until=until, schema=removed)
     return made
+
+
+def packaged(spec: IndexSpec, read: Reading) -> Package:
+    """The files of an index for those who deploy themselves: a whole application, or what one needs that is there.
+
+    It has no mark: lateint opens the index, and adds none and drops none.
+
+    Args:
+        spec: what the index is to be.
+        read: the folder of the application.
+
+    Raises:
+        InvalidInput, UnsupportedFeature: see `schema.layout_of`.
+    """
+    check_spec(spec, CAPABILITIES, engine=ENGINE)
+    schema = layout_of(spec).schema
+    there = read(SERVICES)
+    if there is None:
+        return Package(files={SERVICES: f"{_XML}{_services([schema])}", HOSTS: _HOSTS, **additions(spec)})
+    listed = re.search(rf"""type\s*=\s*["']{schema}["']""", there)
+    todo = f'Add <document type="{schema}" mode="index"/> to the <documents> of a content cluster in {SERVICES}.'
+    return Package(files=additions(spec), todo=() if listed else (todo,))
 
 
 def additions(spec: IndexSpec) -> dict[str, str]:
@@ -144,8 +171,7 @@ def services(schemas: Iterable[str]) -> str:
     Args:
         schemas: names of the schemas of all indexes.
     """
-    types = "".join(f'\n      <document type="{name}" mode="index"/>' for name in (EMPTY, *sorted(schemas)))
-    body = _SERVICES.format(application=APPLICATION, types=types)
+    body = _services((EMPTY, *sorted(schemas)))
     return f"{_XML}<!-- {_MARK}{_fingerprint(body)} -->\n{body}"
 
 
@@ -297,6 +323,11 @@ _SCHEMA = """schema {schema} {{
     }}
 }}
 """
+
+
+def _services(schemas: Iterable[str]) -> str:
+    types = "".join(f'\n      <document type="{name}" mode="index"/>' for name in schemas)
+    return _SERVICES.format(application=APPLICATION, types=types)
 
 
 def _field(made: SchemaField) -> str:

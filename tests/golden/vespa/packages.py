@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lateint.spec import FieldType, IndexSpec
 from lateint.testing.payloads import FIELDS
-from lateint_vespa.package import files, rendered, schema_text
+from lateint_vespa.package import files, packaged, rendered, schema_text
 from lateint_vespa.schema import Cells, Layout
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ APPLICATIONS = {
     "bits": files({"bits": rendered(BITS)}),
     "both": files({"pages": schema_text(BFLOAT16), "LateOn_Pages__d1": schema_text(FLOAT)}),
     "one-removed": files({"pages": schema_text(BFLOAT16)}, removed="LateOn_Pages__d1", until="2026-01-31"),
+    "by-hand": dict(packaged(FLOAT, lambda _: None).files),
 }
 
 
