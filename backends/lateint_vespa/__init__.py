@@ -9,7 +9,7 @@ from lateint.engine.registry import Plugin, Variant
 
 __all__ = ["plugin"]
 
-_OPTIONS = ("config_port", "insecure")
+_OPTIONS = ("config_port", "cluster", "insecure")
 
 plugin = Plugin(
     scheme="vespa",
@@ -21,6 +21,8 @@ plugin = Plugin(
             options=_OPTIONS,
             api_key=True,
             declares="lateint_vespa.schema:CAPABILITIES",
+            doctor="lateint_vespa.doctor:examine",
+            package="lateint_vespa.package:packaged",
         ),
         "https": Variant(
             summary="a Vespa application behind TLS",
@@ -29,7 +31,10 @@ plugin = Plugin(
             options=_OPTIONS,
             api_key=True,
             declares="lateint_vespa.schema:CAPABILITIES",
+            doctor="lateint_vespa.doctor:examine",
+            package="lateint_vespa.package:packaged",
         ),
     },
     clients={"vespa.application.Vespa": "lateint_vespa.sync:borrow"},
+    aclients={"vespa.application.Vespa": "lateint_vespa.aio:borrow"},
 )

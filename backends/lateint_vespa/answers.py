@@ -131,6 +131,8 @@ def ranked(answer: Answer, layout: Layout, *, limit: int, with_vectors: bool) ->
     """
     hits = _hits(answer, layout, limit)
     records = [_ranked(hit, layout, with_vectors=with_vectors) for hit in hits]
+    if len({each.id for each in records}) < len(records):
+        raise errors.PartialResult("a document is among the hits twice, so another one may be missing.", hint=_AGAIN)
     return sorted(records, key=lambda each: (-each.score, each.id))
 
 

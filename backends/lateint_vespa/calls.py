@@ -1,4 +1,4 @@
-"""The calls of Vespa's HTTP interfaces that the data plane makes. Pure: what is sent, not the sending.
+"""What can be asked of Vespa, and the calls that the data plane makes. Pure: what is sent, not the sending.
 
 What Vespa would assume if it were not told is always told: it returns 10 hits, gives a search half a second, and
 answers with a part of the documents when time runs out.
@@ -7,13 +7,15 @@ answers with a part of the documents when time runs out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from lateint import errors
 from lateint.engine.payload import ID_FIELD, PAYLOAD_FIELD
+from lateint.types import Slice
 from lateint.vectors import MultiVector
 from lateint_vespa import wire
 from lateint_vespa.filters import Condition
@@ -36,10 +38,19 @@ _LINES = "application/jsonl"
 
 SEARCH = "/search/"
 
+T = TypeVar("T")
+
+
+class Door(StrEnum):
+    """One of the two servers of an application."""
+
+    CONTAINER = "container"
+    CONFIG = "config server"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One request.
+    """One request; the reply is an `answers.Answer`, whatever its status.
 
     Attributes:
         method: of HTTP.
@@ -47,6 +58,8 @@ class Call:
         body: None for none.
         accept: what it is answered with.
         timeout_s: after which the server should give up; the client a little later.
+        door: which server is asked.
+        content: what the body is.
     """
 
     method: str
@@ -54,12 +67,55 @@ class Call:
     body: bytes | None = None
     accept: str = _JSON
     timeout_s: float = 60.0
+    door: Door = Door.CONTAINER
+    content: str = _JSON
 
     @property
     def headers(self) -> dict[str, str]:
         """To send with it."""
-        content = {} if self.body is None else {"Content-Type": _JSON}
+        content = {} if self.body is None else {"Content-Type": self.content}
         return {"Accept": self.accept, **content}
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait a moment.
+
+    Attributes:
+        seconds: how long.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """Several calls at once, as many as there are connections.
+
+    The reply is a list, in their order, of answers and, where none came, of exceptions.
+
+    Attributes:
+        calls: drawn one after the other while others are under way already.
+    """
+
+    calls: Iterable[Call]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """A call whose answer is read as it comes; the reply is what `read` makes of it.
+
+    Attributes:
+        call: the request.
+        read: takes the answer's status, its headers and its body in pieces; may stop before the end.
+    """
+
+    call: Call
+    read: Callable[[int, Mapping[str, str], Iterator[bytes]], Any]
+
+
+Request: TypeAlias = Call | Pause | Together | Stream
+Steps: TypeAlias = Generator[Request, Any, T]
 
 
 def put(layout: Layout, document: str, *, rows: MultiVector, properties: Mapping[str, Any], timeout_s: float) -> Call:
@@ -108,7 +164,14 @@ def get(layout: Layout, document: str, *, with_vectors: bool, timeout_s: float) 
 
 
 def visit(
-    layout: Layout, *, cluster: str | None, token: str | None, limit: int, with_vectors: bool, timeout_s: float
+    layout: Layout,
+    *,
+    cluster: str | None,
+    token: str | None,
+    limit: int,
+    with_vectors: bool,
+    timeout_s: float,
+    part: Slice | None = None,
 ) -> Call:
     """Documents in Vespa's own order, as JSON lines, see `visiting`.
 
@@ -119,10 +182,12 @@ def visit(
         limit: ends after so many documents, or some more: never within a bucket.
         with_vectors: vectors too.
         timeout_s: ends in good order after so many seconds.
+        part: only this slice; those of one count are disjoint by the buckets that ids fall into.
     """
     parameters = {
         "stream": "true",
         "wantedDocumentCount": str(limit),
+        **({} if part is None else {"slices": str(part.count), "sliceId": str(part.index)}),
         **({} if cluster is None else {"cluster": cluster}),
         **({} if token is None else {"continuation": token}),
         **_fields(layout, with_vectors=with_vectors),

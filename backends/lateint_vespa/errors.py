@@ -32,6 +32,7 @@ class Refused(Exception):
 
 
 _LIST = "See `list_indexes()`."
+_CERTIFICATE = "Set VESPA_CLI_DATA_PLANE_CERT_FILE and VESPA_CLI_DATA_PLANE_KEY_FILE, to what it trusts."
 _TLS = "An application with TLS is vespa+https://…, one without is vespa://…."
 _FREE = "Free memory or disk on the content nodes, or add nodes: they take no documents until there is room."
 _DEPLOY = "Deploy it as `lateint schema` writes it, and wait until the application has converged."
@@ -57,6 +58,12 @@ TABLE = (
     ),
     Rule(text="WRONG_VERSION_NUMBER", raises=errors.ConnectionFailed, hint=_TLS, retryable=False),
     Rule(text="CERTIFICATE_VERIFY_FAILED", raises=errors.ConnectionFailed, hint=_TLS, retryable=False),
+    # What a server says of the certificate that it was shown, or was not. Some close first, and it is not heard.
+    *(
+        Rule(text=f"_ALERT_{alert}", raises=errors.AuthenticationFailed, hint=_CERTIFICATE)
+        for alert in ("CERTIFICATE_", "BAD_CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
+    ),
+    Rule(status=("SSLEOFError",), raises=errors.ConnectionFailed, hint=f"Does it want a certificate? {_CERTIFICATE}"),
     Rule(status=("TimeoutError", "408", "504"), raises=errors.Timeout, hint=_SLOW),
     Rule(status=("HTTPException", "OSError", "502"), raises=errors.ConnectionFailed),
     # Of its load.
@@ -100,17 +107,21 @@ def said(content: bytes) -> str:
         data = json.loads(content)
         if "root" in data:
             return told(data["root"]["errors"])
-        return ": ".join(str(data[name]) for name in ("error-code", "message") if name in data)
+        return ": ".join(str(data[name]) for name in ("error-code", "message") if name in data)[:_SAID]
     except (ValueError, LookupError, TypeError):
         return " ".join(content[:600].decode(errors="replace").split())
 
 
 def told(found: Any) -> str:  # noqa: ANN401 - of JSON
     """What the errors of a search say, without what they repeat of the query."""
-    return "; ".join(_shortened(str(each.get("message") or each.get("summary"))) for each in found)
+    shown = [_shortened(str(each.get("message") or each.get("summary"))) for each in found[:_TOLD]]
+    more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+    return "; ".join(shown) + more
 
 
+_SAID = 1000
 _ECHO = 120
+_TOLD = 2
 
 
 def _shortened(message: str) -> str:

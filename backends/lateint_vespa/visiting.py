@@ -21,14 +21,15 @@ class Visit:
     Feed it what comes; take the documents; call `close` when the response has ended.
 
     Attributes:
-        token: where the documents that were taken end: the next visit begins there. None at the start, and at the end
-            of all documents.
+        token: the next visit begins there. None at the start, and at the end of all documents. While documents come, it
+            is the place before the last of them: Vespa keeps it back until it writes the next document.
+        ended: Vespa has ended the visit, so that `token` is after all documents that came.
         done: there are no more documents.
     """
 
     def __init__(self, layout: Layout, *, with_vectors: bool, token: str | None = None) -> None:
         self.token = token
-        self.done = False
+        self.ended = self.done = False
         self._layout = layout
         self._with_vectors = with_vectors
         self._pieces: list[bytes] = []
@@ -80,7 +81,7 @@ class Visit:
             case {"continuation": {"percentFinished": percent}} if percent == 100:
                 self.token, self._at_rest, self.done = None, True, True
             case {"sessionStats": {"documentCount": int(count)}}:
-                self._told = count
+                self._told, self.ended = count, True
             case {"message": {"text": str(text), "severity": "error"}}:
                 raise errors.PartialResult(f"a visit of documents ended early: {text:.300}.", hint="Go on from there.")
             case {"message": _}:
