@@ -23,6 +23,14 @@ class DType(StrEnum):
     FLOAT32 = "float32"
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
+    BINARY = "binary"
+    """One bit for each value, set if it is above 0: kept, scored and read back as 0.0 and 1.0; queries stay float32.
+
+    MaxSim is that of the query's values and the document's bits: for each query row the largest sum of its values at
+    the places where a row has its bits set. It ranks as the signs -1 and 1 would, whose score is twice that less the
+    sum of all values of the query. The lengths of a document's rows do not matter, so `IndexSpec.normalize` scales
+    queries only. Reading gives the bits, not what was written; writing what was read gives the same bits again.
+    """
 
 
 class FieldType(StrEnum):
@@ -60,7 +68,7 @@ class IndexSpec:
 
     Attributes:
         name: letter first, then letters, digits, `_` and `-`, at most 64.
-        dim: values per row.
+        dim: values per row; a multiple of 8 if they are kept as bits.
         dtype: storage format.
         fields: name to type of the payload fields that filters may use; names are ASCII identifiers.
         normalize: rows and queries are scaled to length 1 by lateint, once.
@@ -99,8 +107,8 @@ class IndexSpec:
     ) -> None:
         put = object.__setattr__
         put(self, "name", check_name(name))
-        put(self, "dim", _check_dim(dim))
         put(self, "dtype", _member(DType, dtype, "dtype"))
+        put(self, "dim", _check_dim(dim, self.dtype))
         put(self, "fields", check_fields(fields or {}))
         put(self, "normalize", _check_bool(normalize, "normalize"))
         put(self, "encoder", None if encoder is None else _plain(encoder, "encoder"))
@@ -222,9 +230,14 @@ def _member(kind: type[Any], value: object, place: str) -> Any:  # noqa: ANN401
         ) from None
 
 
-def _check_dim(dim: object) -> int:
+def _check_dim(dim: object, dtype: DType) -> int:
     if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= 65_536:
         raise errors.InvalidInput(f"dim {dim!r} is not a dimension.", hint="Pass an integer from 1 to 65,536.")
+    if dtype is DType.BINARY and dim % 8:
+        raise errors.InvalidInput(
+            f"dim {dim} cannot be kept as {dtype.value}: bits are packed into whole bytes.",
+            hint=f"Use dim={dim + -dim % 8} and append zeros to all rows and queries: scores stay the same.",
+        )
     return dim
 
 

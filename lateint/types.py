@@ -32,8 +32,8 @@ class Document:
         vectors: shape (tokens, dim). On writing anything that `as_multivector` takes; on reading float32, or None when
             vectors were not asked for, or the document has lost them, or an adopted one never had any.
         payload: JSON-like, with zone-aware datetimes; 64-bit integers, no NaN.
-        normalized: rows are unit length already and are written bit for bit. Set on documents read from an index that
-            normalises, so that a copy does not normalise rounded rows again.
+        normalized: rows are unit length already, or bits of a binary index, and are written bit for bit. Set on what is
+            read from an index that normalises or is binary, so that a copy does not normalise rounded rows again.
     """
 
     id: str

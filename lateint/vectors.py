@@ -83,16 +83,30 @@ def normalized(vectors: MultiVector, *, document: str | None = None) -> MultiVec
     off = np.abs(norms - 1.0) > UNIT_SLACK
     if not off.any():
         return vectors
-    if not norms.all():
-        row = int(np.argmin(norms))
-        place = f"document {document!r}" if document is not None else "multi-vector"
-        raise errors.ZeroVector(
-            f"{place}, row {row}: length 0 cannot be normalised.",
-            hint="Drop padding rows before passing the vectors on; or create the index with normalize=False.",
-            document=document,
-            row=row,
-        )
+    check_nonzero(norms, document=document)
     return np.where(off[:, None], vectors / norms[:, None], vectors).astype(np.float32)
+
+
+def check_nonzero(norms: NDArray[np.float64], *, document: str | None = None) -> None:
+    """Refuse rows that no length can be given: they are padding that was left in.
+
+    Args:
+        norms: of the rows, shape (tokens,).
+        document: id to name in errors.
+
+    Raises:
+        ZeroVector: a row has length zero.
+    """
+    if norms.all():
+        return
+    row = int(np.argmin(norms))
+    place = f"document {document!r}" if document is not None else "multi-vector"
+    raise errors.ZeroVector(
+        f"{place}, row {row}: length 0 cannot be normalised.",
+        hint="Drop padding rows before passing the vectors on; or create the index with normalize=False.",
+        document=document,
+        row=row,
+    )
 
 
 def row_norms(vectors: MultiVector) -> NDArray[np.float64]:

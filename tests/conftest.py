@@ -12,8 +12,11 @@ from hypothesis import settings
 
 from tests.servers import discovery
 from tests.servers.discovery import QdrantServer, WeaviateServer
+from tests.servers.vespa import discovery as vespa_discovery
+from tests.servers.vespa.discovery import VespaServer
 
 if TYPE_CHECKING:
+    from tests.servers.vespa.server import Server as OwnVespa
     from tests.servers.weaviate.server import Server
 
 # A loaded machine is slow, not wrong: no test fails on time.
@@ -21,7 +24,7 @@ settings.register_profile("lateint", deadline=None)
 settings.load_profile("lateint")
 
 
-CLIENTS = {"qdrant": "qdrant_client", "weaviate": "weaviate"}
+CLIENTS = {"qdrant": "qdrant_client", "weaviate": "weaviate", "vespa": "lateint_vespa"}
 """What the tests of a server need to be imported at all; without it they are skipped as whole files."""
 
 
@@ -53,10 +56,26 @@ def weaviate_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weavia
 
 
 @pytest.fixture(scope="session")
+def vespa_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VespaServer]:
+    """One Vespa server for the whole run; tests deploy schemas of their own to it and drop them."""
+    with ExitStack() as stack:
+        with _or_skip("vespa"):
+            server = stack.enter_context(vespa_discovery.vespa(tmp_path_factory.mktemp("vespa")))
+        yield server
+
+
+@pytest.fixture(scope="session")
 def own_weaviate() -> type[Server]:
     """For tests that kill a Weaviate server, or start one with keys or settings: `with own_weaviate(folder) as server`."""
     with _or_skip("weaviate"):
         return discovery.own_weaviate()
+
+
+@pytest.fixture(scope="session")
+def own_vespa() -> type[OwnVespa]:
+    """For tests that kill a Vespa server, or order faults from it: `with own_vespa(folder) as server`."""
+    with _or_skip("vespa"):
+        return vespa_discovery.own_vespa()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lateint.cli.doctor import doctor
 from lateint.cli.drop import drop
 from lateint.cli.output import say
 from lateint.cli.push import push
+from lateint.cli.schema import schema
 from lateint.cli.search import search
 from lateint.cli.show import show
 from lateint.cli.verify import verify
@@ -70,7 +71,7 @@ def app(*, debug: bool) -> None:
     """
 
 
-for command in (demo, backends, doctor, create, push, search, show, verify, drop):
+for command in (demo, backends, doctor, create, schema, push, search, show, verify, drop):
     app.add_command(command)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import click
 
@@ -14,17 +15,55 @@ from lateint.cli.output import say
 from lateint.encoders import HashingEncoder
 from lateint.engine.prepare import check_spec
 
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def spec_options(command: Command) -> Command:
+    """The options that say what an index is to be; `spec_of` takes them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option("--dim", type=int, help="Values per row."),
+    click.option(
+        "--dtype", type=click.Choice([kind.value for kind in lateint.DType]), default="float32", show_default=True
+    ),
+    click.option(
+        "--field", "fields", multiple=True, metavar="NAME:TYPE", help="A payload field for filters. Repeatable."
+    ),
+    click.option("--normalize/--no-normalize", default=True, help="Scale rows and queries to length 1 [default: yes]."),
+    click.option("--encoder", type=click.Choice([HASHING]), help="Bind an encoder; it sets --dim if that is left out."),
+)
+
+
+def spec_of(
+    index: str, *, dim: int | None, dtype: str, fields: tuple[str, ...], normalize: bool, encoder: str | None
+) -> lateint.IndexSpec:
+    """What an index is to be.
+
+    Raises:
+        UsageError: that is no index.
+    """
+    try:
+        bound = None if encoder is None else HashingEncoder() if dim is None else HashingEncoder(dim)
+        return lateint.IndexSpec(
+            index,
+            _dim(dim, bound),
+            dtype=dtype,
+            fields=_types(fields),
+            normalize=normalize,
+            encoder=bound.fingerprint if bound else None,
+        )
+    except errors.InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+
 
 @click.command()
 @click.argument("url")
 @click.argument("index")
-@click.option("--dim", type=int, help="Values per row.")
-@click.option(
-    "--dtype", type=click.Choice([kind.value for kind in lateint.DType]), default="float32", show_default=True
-)
-@click.option("--field", "fields", multiple=True, metavar="NAME:TYPE", help="A payload field for filters. Repeatable.")
-@click.option("--normalize/--no-normalize", default=True, help="Scale rows and queries to length 1 [default: yes].")
-@click.option("--encoder", type=click.Choice([HASHING]), help="Bind an encoder; it sets --dim if that is left out.")
+@spec_options
 @click.option("--dry-run", is_flag=True, help="Check that it could be created, and stop.")
 @json_option
 def create(
@@ -43,18 +82,7 @@ def create(
 
     Field types: keyword, text, integer, float, boolean, datetime, keyword[], integer[], float[].
     """
-    try:
-        bound = None if encoder is None else HashingEncoder() if dim is None else HashingEncoder(dim)
-        spec = lateint.IndexSpec(
-            index,
-            _dim(dim, bound),
-            dtype=dtype,
-            fields=_types(fields),
-            normalize=normalize,
-            encoder=bound.fingerprint if bound else None,
-        )
-    except errors.InvalidInput as error:
-        raise click.UsageError(str(error)) from error
+    spec = spec_of(index, dim=dim, dtype=dtype, fields=fields, normalize=normalize, encoder=encoder)
     with lateint.connect(url, read_only=dry_run) as client:
         location = client.server_info().location
         if dry_run:

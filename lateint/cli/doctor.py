@@ -138,7 +138,13 @@ def _examine_indexes(client: lateint.Client, findings: Findings, deadline: float
     findings.engine, findings.version, findings.location = server.engine, server.version, server.location
     if findings.explained:
         return
-    names = client.list_indexes()
+    try:
+        names = client.list_indexes()
+    except errors.UnsupportedFeature as error:
+        findings.note(
+            Finding(part="indexes", seen=f"not looked at: {error}", severity=Severity.WARNING, remedy=error.hint)
+        )
+        return
     for position, name in enumerate(names):
         if time.monotonic() > deadline:
             findings.note(

@@ -114,8 +114,9 @@ def translated(
         fault = taken_apart(error)
         rule = next((rule for rule in table if rule.fits(fault)), _OTHERWISE)
         place = f"index {index!r}" if index else location or backend
+        text = _hidden(fault.text, secret)
         raised = rule.raises(
-            f"{operation} on {place}: {rule.message or short(_hidden(fault.text, secret))}",
+            f"{operation} on {place}: {rule.message or short(text)}",
             hint=rule.hint,
             backend=backend,
             operation=operation,
@@ -125,7 +126,8 @@ def translated(
         )
         if isinstance(raised, errors.RateLimited):
             raised.retry_after = fault.retry_after
-        raise raised from error
+        # A traceback shows the cause too, and that repeats the key.
+        raise raised from error if text == fault.text else None
 
 
 def short(text: str) -> str:

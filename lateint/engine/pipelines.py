@@ -18,6 +18,7 @@ from lateint.engine.drive import END, Call, Now, Pull, Settle, Settled, Sleep, S
 from lateint.engine.payload import checked
 from lateint.engine.retry import RetryPolicy
 from lateint.filters import Filter
+from lateint.spec import DType
 from lateint.types import Document, SearchRequest, SearchResult, WriteFailure, WriteReport, check_id
 
 T = TypeVar("T")
@@ -388,8 +389,8 @@ def _name(item: object) -> str:
 
 
 def as_read(document: Document, index: IndexInfo) -> Document:
-    """Mark the rows of an index that normalises, so that another one does not normalise rounded rows again."""
-    if not index.spec.normalize:
+    """Mark the rows of an index that normalises, or keeps bits, so that another one does not normalise them again."""
+    if not index.spec.normalize and index.spec.dtype is not DType.BINARY:
         return document
     return Document(document.id, document.vectors, document.payload, normalized=True)
 

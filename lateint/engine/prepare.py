@@ -14,9 +14,9 @@ from lateint.engine.backend import IndexInfo
 from lateint.engine.capabilities import Feature
 from lateint.filters import Filter, bound, fields_of
 from lateint.scoring import rounding
-from lateint.spec import FieldType, IndexSpec, suggestion
+from lateint.spec import DType, FieldType, IndexSpec, suggestion
 from lateint.types import Document, SearchRequest, check_id
-from lateint.vectors import STORED_SLACK, MultiVector, as_multivector, normalized, row_norms
+from lateint.vectors import STORED_SLACK, MultiVector, as_multivector, check_nonzero, normalized, row_norms
 
 _LONGEST_ROW = 2.0**53
 
@@ -50,7 +50,9 @@ def prepared_document(document: object, index: IndexInfo) -> tuple[Document, int
     spec = index.spec
     given = vectors = as_multivector(document.vectors, spec.dim, document=name)
     _check_size(vectors, index, name)
-    if spec.normalize:
+    if spec.dtype is DType.BINARY:
+        _check_signs(vectors, document, spec)
+    elif spec.normalize:
         vectors = _kept(vectors, name) if document.normalized else normalized(vectors, document=name)
     else:
         _check_length(vectors, name)
@@ -207,11 +209,21 @@ def _kept(vectors: MultiVector, name: str) -> MultiVector:
     if distance[row] > STORED_SLACK:
         raise errors.InvalidInput(
             f"document {name!r}, row {row}: length {norms[row]:.6g} is not that of a normalised row.",
-            hint="Leave out normalized=True and lateint normalises the rows.",
+            hint="Leave out normalized=True and lateint normalises the rows; rows of bits, read from a binary index, "
+            "are kept as they are by one with normalize=False.",
             document=name,
             row=row,
         )
     return vectors
+
+
+def _check_signs(vectors: MultiVector, document: Document, spec: IndexSpec) -> None:
+    """Of rows that are kept as signs no length matters. Padding is refused, as by every index that normalises.
+
+    Rows that were read from an index are not looked at: zeros throughout are the bits of a row without a value above 0.
+    """
+    if spec.normalize and not document.normalized:
+        check_nonzero(row_norms(vectors), document=document.id)
 
 
 def _check_length(vectors: MultiVector, name: str | None) -> None:

@@ -21,7 +21,8 @@ from lateint import errors
 from lateint.engine import url as urls
 from lateint.engine.backend import AsyncBackend, Backend
 from lateint.engine.findings import Finding
-from lateint.spec import suggestion
+from lateint.engine.packages import Package, Reading
+from lateint.spec import IndexSpec, suggestion
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -60,6 +61,8 @@ class Variant:
         doctor: `module:function` of `(EngineURL, Settings) -> Iterable[Finding]`, which looks at what only this engine
             has (ports, versions, keys, limits); empty where connecting tells enough. It writes nothing, gives each
             step a bounded time, and raises one of `lateint.errors` where nothing is left to look at.
+        package: `module:function` of `(IndexSpec, Reading) -> Package`, for an engine that has to be given files before
+            it can hold an index; empty where creating it is all. Nothing is connected to.
     """
 
     summary: str
@@ -72,6 +75,7 @@ class Variant:
     api_key: bool = False
     declares: str = ""
     doctor: str = ""
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,29 @@ def examine(url: str, settings: Settings) -> Generator[Finding, None, None]:
     parsed, variant = _resolve(url, settings)
     if variant.doctor:
         yield from _load(variant.doctor)(parsed, settings)
+
+
+def packaged(url: str, spec: IndexSpec, read: Reading) -> Package:
+    """The files that the engine of a URL has to be given for an index. Nothing is connected to.
+
+    Args:
+        url: of the engine; need not name a host.
+        spec: what the index is to be.
+        read: the folder that the files are for.
+
+    Raises:
+        UnsupportedFeature: it takes none; or it cannot hold such an index.
+    """
+    parsed, variant = _resolve(url, Settings())
+    if not variant.package:
+        raise errors.UnsupportedFeature(
+            f"{parsed.scheme} takes no files.",
+            backend=parsed.scheme,
+            feature="package",
+            alternative="`lateint create`, or Client.create_index(), is all it takes.",
+        )
+    made: Package = _load(variant.package)(spec, read)
+    return made
 
 
 @lru_cache(maxsize=1)

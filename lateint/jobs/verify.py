@@ -22,6 +22,7 @@ from lateint.engine.pipelines import Handle, Progress, ProgressCallback
 from lateint.engine.prepare import prepared_document, prepared_searches
 from lateint.jobs.report import RankDisagreement, ScoreError, VerificationReport
 from lateint.scoring import Corpus, first_disagreement, score_corpus, tolerance
+from lateint.spec import DType
 from lateint.types import Document, SearchResult
 from lateint.vectors import STORED_SLACK, MultiVector, row_norms
 
@@ -196,9 +197,11 @@ def _made_queries(handle: Handle, names: Sequence[str], random: np.random.Genera
     documents = yield from pipelines.get(handle, [names[position] for position in chosen], with_vectors=True)
     made = []
     for document in _with_rows(documents):
-        rows = document.vectors[:QUERY_ROWS].astype(np.float64)
+        rows = document.vectors[:QUERY_ROWS]
+        if handle.info.spec.dtype is DType.BINARY:  # signs, which no other bits answer better than these
+            rows = 2 * rows - 1
         noise = random.standard_normal(rows.shape) / np.sqrt(rows.shape[1])
-        made.append((rows + noise * row_norms(document.vectors[:QUERY_ROWS])[:, None]).astype(np.float32))
+        made.append((rows + noise * row_norms(rows)[:, None]).astype(np.float32))
     return made
 
 
@@ -321,7 +324,7 @@ def _report(
 
 
 def _unnormalized(handle: Handle, truth: _Truth) -> tuple[str, ...]:
-    if not handle.info.spec.normalize:
+    if not handle.info.spec.normalize or handle.info.spec.dtype is DType.BINARY:
         return ()
     return tuple(name for name, distance in truth.furthest.items() if distance > STORED_SLACK)
 

@@ -11,8 +11,10 @@ from lateint.scoring.reference import maxsim, score_corpus
 from lateint.scoring.rounding import (
     from_bfloat16_bits,
     mirrored,
+    pack_bits,
     to_bfloat16_bits,
     unit_roundoff,
+    unpack_bits,
     widen_float16,
 )
 from lateint.scoring.tolerance import tolerance
@@ -25,11 +27,13 @@ __all__ = [
     "from_bfloat16_bits",
     "maxsim",
     "mirrored",
+    "pack_bits",
     "score_corpus",
     "tie_groups",
     "to_bfloat16_bits",
     "tolerance",
     "top_k",
     "unit_roundoff",
+    "unpack_bits",
     "widen_float16",
 ]

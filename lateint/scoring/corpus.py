@@ -26,7 +26,8 @@ class Corpus:
     Nothing is copied or padded: the arrays may be memory maps of a file.
 
     Attributes:
-        tokens: shape (total rows, dim), C-contiguous, finite; float32, float16, or bfloat16 bits as uint16.
+        tokens: shape (total rows, dim), C-contiguous, finite; float32, float16, or bfloat16 bits as uint16. For binary
+            shape (total rows, dim // 8), packed bits as uint8, see `pack_bits`.
         offsets: int64, shape (documents + 1,): document `i` has the rows from `offsets[i]` to `offsets[i + 1]`.
         dtype: the storage format that `tokens` is in.
 
@@ -60,12 +61,13 @@ class Corpus:
 
         Args:
             multivectors: anything that `as_multivector` takes, each of shape (tokens, dim).
-            dtype: storage format; rounding is to nearest, ties to even.
+            dtype: storage format; rounding is to nearest, ties to even, and binary keeps what is above 0 as 1.
             dim: the dimension that the rows must have; None takes that of the first one, or 0 if there is none.
 
         Raises:
             InvalidInput: an unknown format, or what `as_multivector` refuses; documents are named `#0`, `#1`, … in the
                 order of the iterable.
+            DimensionMismatch: a dimension that bits cannot be packed for.
             NonFiniteVector: NaN, infinity, or a value that `dtype` would turn into infinity.
         """
         kind = storage_type(dtype)
@@ -77,7 +79,7 @@ class Corpus:
             dim = vectors.shape[1]
             rows += stored(vectors, kind, document=name).data
             ends.append(ends[-1] + len(vectors))
-        tokens = np.frombuffer(rows, ARRAY_TYPES[kind]).reshape(ends[-1], dim or 0)
+        tokens = np.frombuffer(rows, ARRAY_TYPES[kind]).reshape(ends[-1], (dim or 0) // _values_in_one(kind))
         return cls(tokens, np.array(ends, np.int64), dtype=kind)
 
     def __len__(self) -> int:
@@ -89,7 +91,7 @@ class Corpus:
     @property
     def dim(self) -> int:
         """Values per row."""
-        return int(self.tokens.shape[1])
+        return int(self.tokens.shape[1]) * _values_in_one(self.dtype)
 
     def multivector(self, position: int) -> MultiVector:
         """The rows of one document.
@@ -109,6 +111,11 @@ class Corpus:
         rows = widened(self.tokens[self.offsets[position] : self.offsets[position + 1]])
         rows.flags.writeable = False
         return rows
+
+
+def _values_in_one(kind: DType) -> int:
+    """How many values an element of the tokens holds."""
+    return 8 if kind is DType.BINARY else 1
 
 
 def _check_tokens(tokens: Stored, kind: DType) -> None:
@@ -148,6 +155,8 @@ def _check_offsets(offsets: NDArray[np.int64], total: int) -> None:
 
 def _check_finite(tokens: Stored, kind: DType, offsets: NDArray[np.int64]) -> None:
     """Look at the bits, for NumPy knows no bfloat16: the exponent is all ones in infinity and NaN only."""
+    if kind is DType.BINARY:
+        return
     bits: NDArray[Any] = tokens.view(np.uint32 if kind is DType.FLOAT32 else np.uint16)
     mask = _EXPONENT_BITS[kind]
     step = max(1, _CHECKED_VALUES // max(1, bits.shape[1]))

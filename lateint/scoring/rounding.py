@@ -1,7 +1,10 @@
-"""What an engine's storage does to a vector: float32, float16 and bfloat16, to nearest with ties to even.
+"""What an engine's storage does to a vector: float32, float16 and bfloat16, to nearest with ties to even; and bits.
 
 `mirrored` gives the values that an engine will score, so that its scores can be compared with a reference on the same
-values. NumPy has no bfloat16: it is kept as uint16, the upper half of the bits of a float32.
+values. NumPy has no bfloat16: it is kept as uint16, the upper half of the bits of a float32. Binary storage keeps one
+bit of each value, set if it is above 0, eight of them in a uint8 with the first one highest; what is scored are the
+numbers 0.0 and 1.0. That is another function of the values, not a rounding of them, but one that changes nothing when
+it is applied again.
 """
 
 from __future__ import annotations
@@ -13,16 +16,17 @@ from numpy.typing import NDArray
 
 from lateint import errors
 from lateint.spec import DType
-from lateint.vectors import MultiVector
+from lateint.vectors import MultiVector, as_multivector
 
-Stored: TypeAlias = "NDArray[np.float32] | NDArray[np.float16] | NDArray[np.uint16]"
+Stored: TypeAlias = "NDArray[np.float32] | NDArray[np.float16] | NDArray[np.uint16] | NDArray[np.uint8]"
 
 ARRAY_TYPES: dict[DType, np.dtype[Any]] = {
     DType.FLOAT32: np.dtype(np.float32),
     DType.FLOAT16: np.dtype(np.float16),
     DType.BFLOAT16: np.dtype(np.uint16),
+    DType.BINARY: np.dtype(np.uint8),
 }
-"""The NumPy type in which values of a storage format are held."""
+"""The NumPy type in which values of a storage format are held: one in each element, eight if they are bits."""
 
 _ROUNDOFF = {DType.FLOAT32: 2.0**-24, DType.FLOAT16: 2.0**-11, DType.BFLOAT16: 2.0**-8}
 
@@ -35,6 +39,8 @@ _TOO_LARGE = {
 
 _SIGN_AND_MAGNITUDE = np.int32(-0x70002000)  # the bits 0x8FFFE000
 _EXPONENT_SHIFT = np.float32(2.0**112)  # the exponent of a float16 is biased by 15, of a float32 by 127
+
+_BITS_OF_BYTES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
 
 
 def storage_type(dtype: str) -> DType:
@@ -54,9 +60,15 @@ def unit_roundoff(dtype: str) -> float:
     """Largest relative error of rounding to a storage format: 2⁻²⁴, 2⁻¹¹ or 2⁻⁸ (half the spacing at 1).
 
     Raises:
-        InvalidInput: an unknown format.
+        InvalidInput: an unknown format, or bits, which are no rounding.
     """
-    return _ROUNDOFF[storage_type(dtype)]
+    kind = storage_type(dtype)
+    if kind is DType.BINARY:
+        raise errors.InvalidInput(
+            "bits are not a rounding of what they were made from, near which they would have to be.",
+            hint="Compare with the reference on the same bits: `mirrored(vectors, 'binary')`.",
+        )
+    return _ROUNDOFF[kind]
 
 
 def mirrored(vectors: MultiVector, dtype: str, *, document: str | None = None) -> MultiVector:
@@ -64,29 +76,32 @@ def mirrored(vectors: MultiVector, dtype: str, *, document: str | None = None) -
 
     Args:
         vectors: float32, shape (tokens, dim), checked by `as_multivector`.
-        dtype: float32, float16 or bfloat16.
+        dtype: float32, float16, bfloat16 or binary.
         document: id to name in errors.
 
     Returns:
-        float32, same shape; for float32 the input itself, not looked at.
+        float32, same shape; for float32 the input itself, not looked at; for binary 1.0 where the value is above 0,
+        else 0.0.
 
     Raises:
         InvalidInput: an unknown format.
+        DimensionMismatch: a dimension that bits cannot be packed for.
         NonFiniteVector: a value that would be rounded to infinity, or is not finite itself.
     """
     return widened(stored(vectors, dtype, document=document))
 
 
 def stored(vectors: MultiVector, dtype: str, *, document: str | None = None) -> Stored:
-    """As storage holds it: float32 (the input itself), float16, or the bits of bfloat16 as uint16.
+    """As storage holds it: float32 (the input itself), float16, bfloat16 as uint16, or packed bits as uint8.
 
     Args:
         vectors: float32, shape (tokens, dim), checked by `as_multivector`.
-        dtype: float32, float16 or bfloat16.
+        dtype: float32, float16, bfloat16 or binary.
         document: id to name in errors.
 
     Raises:
         InvalidInput: an unknown format.
+        DimensionMismatch: a dimension that bits cannot be packed for.
         NonFiniteVector: a value that would be rounded to infinity, or is not finite itself.
     """
     kind = storage_type(dtype)
@@ -94,6 +109,8 @@ def stored(vectors: MultiVector, dtype: str, *, document: str | None = None) -> 
         return vectors
     if kind is DType.BFLOAT16:
         return to_bfloat16_bits(vectors, document=document)
+    if kind is DType.BINARY:
+        return pack_bits(vectors, document=document)
     _refuse_overflow(vectors, kind, document)
     return vectors.astype(np.float16)
 
@@ -102,8 +119,8 @@ def widened(tokens: Stored, *, out: NDArray[np.float32] | None = None) -> NDArra
     """Stored values as float32, exactly.
 
     Args:
-        tokens: finite; float32, float16, or bfloat16 as uint16.
-        out: C-contiguous, same shape, to be filled; not used for float32.
+        tokens: finite; float32, float16, bfloat16 as uint16, or packed bits as uint8.
+        out: C-contiguous, shape (tokens, dim), to be filled; not used for float32.
 
     Returns:
         The input itself for float32; else `out`, or a new array.
@@ -112,6 +129,8 @@ def widened(tokens: Stored, *, out: NDArray[np.float32] | None = None) -> NDArra
         return widen_float16(tokens, out=out)  # type: ignore[arg-type]
     if tokens.dtype == np.uint16:
         return from_bfloat16_bits(tokens, out=out)  # type: ignore[arg-type]
+    if tokens.dtype == np.uint8:
+        return unpack_bits(tokens, out=out)  # type: ignore[arg-type]
     return tokens  # type: ignore[return-value]
 
 
@@ -167,6 +186,46 @@ def from_bfloat16_bits(bits: NDArray[np.uint16], *, out: NDArray[np.float32] | N
     wide = result.view(np.uint32)
     np.copyto(wide, bits)
     np.left_shift(wide, 16, out=wide)
+    return result
+
+
+def pack_bits(vectors: MultiVector, *, document: str | None = None) -> NDArray[np.uint8]:
+    """One bit of each value, set if it is above 0; eight in a byte, the first one highest.
+
+    Args:
+        vectors: float32, shape (tokens, dim).
+        document: id to name in errors.
+
+    Returns:
+        uint8, shape (tokens, dim // 8).
+
+    Raises:
+        DimensionMismatch: the dimension is not a multiple of 8.
+        NonFiniteVector: NaN or infinity, whose sign says nothing.
+    """
+    checked = as_multivector(vectors, document=document)
+    dim = checked.shape[1]
+    if dim % 8:
+        raise errors.DimensionMismatch(
+            f"{'multi-vector' if document is None else f'document {document!r}'}: rows of dimension {dim} cannot be "
+            "packed into whole bytes.",
+            hint=f"Append zeros to all rows and queries, up to dimension {dim + -dim % 8}: scores stay the same.",
+            document=document,
+        )
+    return np.packbits(checked > 0, axis=1)
+
+
+def unpack_bits(packed: NDArray[np.uint8], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """What `pack_bits` packed, as 0.0 and 1.0; from a table, faster than by way of `numpy.unpackbits`.
+
+    Args:
+        packed: uint8, shape (tokens, dim // 8).
+        out: C-contiguous, shape (tokens, dim), to be filled.
+    """
+    rows, width = packed.shape
+    result = np.empty((rows, 8 * width), np.float32) if out is None else out
+    # No uint8 is beyond the table; the mode only spares NumPy a copy that it makes to undo what goes wrong.
+    np.take(_BITS_OF_BYTES, packed, axis=0, out=result.reshape(rows, width, 8), mode="clip")
     return result
 
 

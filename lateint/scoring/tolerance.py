@@ -13,6 +13,12 @@ wider and would let real faults pass. Errors measured for float32, float16 and b
 Rows of other lengths: rounding is relative, so the errors of a dot product and of storage grow with the product N of
 the two row lengths: m and √m·√sides become N·m and N·√m·√sides, while S has grown by itself. (Below 6·10⁻⁵ the rounding
 of float16 is coarser than that; it matters for rows much shorter than 0.001.)
+
+Bits (binary storage): zeros and ones are exact in float32, and so are their products with the values of the query. What
+is left is the first part, for rows that are not of unit length: one with p bits set is √p long. With q the longest row
+of the query, N = |q|·√p for the fullest row of the document, so at most √d for unit queries. There is no second part:
+bits are no rounding, their scores are not near those of the values that they were made from, and only a reference on
+the same bits (`sides=0`) says anything about an engine. Errors measured stayed below 0.2 of it.
 """
 
 from __future__ import annotations
@@ -58,7 +64,7 @@ def tolerance(
         rows: of the query.
         dim: values per row.
         score: the true score, or many.
-        storage: the format that rounded what is compared.
+        storage: the format that rounded what is compared; without effect where `sides` is 0.
         sides: how many sides storage rounded where the reference did not: 0 where the reference scores the stored
             values (`mirrored`), 1 for documents, 2 for documents and query.
         norm: length of the longest query row times that of the longest row of the document; one for all scores or
@@ -68,7 +74,7 @@ def tolerance(
         Of the same shape as `score`.
 
     Raises:
-        InvalidInput: an unknown format, or a number that cannot be.
+        InvalidInput: an unknown format, a number that cannot be, or bits with `sides` of 1 or 2.
     """
     if rows < 1 or dim < 1 or sides not in {0, 1, 2} or not np.all(np.asarray(norm) >= 0):
         raise errors.InvalidInput(
@@ -78,6 +84,6 @@ def tolerance(
     kind = storage_type(storage)
     dots = norm * rows * max(1.0, np.sqrt(dim / 32))
     sums = np.sqrt(rows) * np.abs(score)
-    stored = 0.0 if kind is DType.FLOAT32 else norm * np.sqrt(rows * sides / dim) * unit_roundoff(kind)
+    stored = 0.0 if sides == 0 or kind is DType.FLOAT32 else norm * np.sqrt(rows * sides / dim) * unit_roundoff(kind)
     allowed = 4 * unit_roundoff(DType.FLOAT32) * (dots + sums) + 4 * stored + rows * dim * _UNDERFLOW
     return allowed if isinstance(allowed, np.ndarray) else float(allowed)

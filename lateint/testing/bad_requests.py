@@ -221,6 +221,7 @@ SPECS: Final[Mapping[str, BadSpec]] = {
     "name-too-long": _spec("64", name="x" * 65),
     "name-integer": _spec("7", name=7),
     **{f"dim-{dim}": _spec(f"{dim!r}", "65,536", dim=dim) for dim in (0, -1, True, 2.5, "4", None, 65_537)},
+    "dim-of-bits": _spec("dim 12", "binary", "dim=16", dim=12, dtype="binary"),
     "dtype": _spec("float61", "float16", dtype="float61"),
     "field-type": _spec("'year'", "integer", fields={"year": "integr"}),
     "field-name-dot": _spec("'a.b'", fields={"a.b": "keyword"}),

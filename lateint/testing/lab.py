@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from lateint import errors
 from lateint.aclient import AsyncClient, AsyncIndex
 from lateint.engine.backend import AsyncBackend
 from lateint.engine.capabilities import Capabilities, Feature
@@ -43,6 +44,7 @@ class Lab:
         self.url = target.url_in(folder)
         self._prefix = f"conformance-{secrets.token_hex(4)}"
         self._made = 0
+        self._indexes: dict[str, IndexSpec] = {}
         self._shelf = shelf
         self._clients: list[AsyncClient] = []
 
@@ -63,8 +65,9 @@ class Lab:
         """Leave nothing behind."""
         if self.target.is_shared and self._made:
             await self.reconnect()
+            left = {name for name, spec in self._indexes.items() if await self._left(name, spec)}
             for name in await self.client.list_indexes():
-                if name.startswith(self._prefix):
+                if (name.startswith(self._prefix) or name in self._indexes) and name not in left:
                     await self.client.drop_index(name)
         await self.disconnect()
 
@@ -99,14 +102,20 @@ class Lab:
         return f"{self._prefix}-{self._made}"
 
     async def index(self, documents: Iterable[Document] = (), *, dim: int = DIM, **spec: Any) -> AsyncIndex:  # noqa: ANN401
-        """A new index with these documents in it.
+        """An index that nobody else uses, with these documents in it and no others.
 
         Args:
             documents: written one way or another before this returns.
             dim: of the index.
             spec: what else `IndexSpec` takes.
         """
-        index = await self.client.create_index(IndexSpec(self.name(), dim, **spec))
+        made = IndexSpec(self.name(), dim, **spec)
+        index = None
+        if self.target.spares is not None:
+            index = await self.target.spares.taken(made, self.client)
+        if index is None:
+            index = await self.client.create_index(made)
+        self._indexes[index.name] = index.spec
         await index.write(documents)
         return index
 
@@ -129,6 +138,16 @@ class Lab:
         await index.write(documents)
         self._shelf.put(index.name, documents, spec)
         return index
+
+    async def _left(self, name: str, spec: IndexSpec) -> bool:
+        """Whether an index goes to later tests: one that is still there, and as it was."""
+        if self.target.spares is None:
+            return False
+        try:
+            index = await self.client.open(name)
+        except errors.IndexNotFound:
+            return False
+        return index.spec == spec and await self.target.spares.left(index)
 
     async def reopened(self, index: AsyncIndex) -> AsyncIndex:
         """The same index through a new client."""

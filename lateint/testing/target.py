@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lateint.testing.marks import Mark
+from lateint.testing.spares import Spares
 
 FOLDER = "{folder}"
 
@@ -22,11 +23,14 @@ class Target:
             names a server that tests share, each in indexes of its own, which it drops.
         options: more arguments of `connect`, such as `api_key`.
         marks: known gaps, by test: `"TestScan::test_resumed"`, or `"TestIds::test_round_trip[slash]"` for one case.
+        spares: for a server that takes long to create an index: tests leave theirs to each other. Tests of creating and
+            dropping do not take from it.
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     marks: Mapping[str, Mark] = field(default_factory=dict, kw_only=True)
+    spares: Spares | None = field(default=None, kw_only=True)
 
     @property
     def is_shared(self) -> bool:

@@ -20,6 +20,7 @@ CAUGHT_BY = {
     "losesties": "TestSearchExact::test_ties_at_the_cut",
     "filterslate": "TestSearchExact::test_filter_comes_before_the_cut",
     "roundsqueries": "TestLimits::test_rounding_of_queries",
+    "signsbits": "TestSearchExact::test_storage_formats",
     "dropslast": "TestWrite::test_what_is_written_is_there",
     "normalisestwice": "TestCreate::test_dtype_is_kept_or_refused",
     "foldsids": "TestIds::test_no_two_are_one",

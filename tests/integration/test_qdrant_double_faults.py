@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -340,8 +341,23 @@ class TestCompose:
     def test_every_file_is_included(self):
         files = {path.name for path in container.COMPOSE.glob("*.yaml")} - {"all.yaml"}
         assert {
-            line.removeprefix("  - ") for line in lines(container.COMPOSE / "all.yaml") if line.startswith("  - ")
+            line.removeprefix("  - ").removeprefix("path: ")
+            for line in lines(container.COMPOSE / "all.yaml")
+            if line.startswith("  - ")
         } == files
+
+    def test_no_port_is_published_twice(self):
+        """All engines run at once with the ports of all.env, where two would want the same."""
+        published = [
+            (found[1], found[2])
+            for path in sorted(container.COMPOSE.glob("*.yaml"))
+            for found in re.finditer(r"\$\{(\w+_PORT):-(\d+)\}:", text(path))
+        ]
+        moved = dict(line.split("=") for line in lines(container.COMPOSE / "all.env") if not line.startswith("#"))
+        assert moved.keys() <= dict(published).keys()
+        ports = [moved.get(name, port) for name, port in published]
+        assert len(ports) == 6
+        assert len(set(ports)) == len(ports)
 
     def test_health_check(self, double):
         """Its command, taken out of the file, finds the double healthy and a dead port not."""

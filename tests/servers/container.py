@@ -16,22 +16,22 @@ COMPOSE = Path(__file__).parents[2] / "compose"
 
 
 @contextmanager
-def started(engine: str) -> Iterator[tuple[int, int]]:
-    """Start the engine's file; yields the ports of REST and gRPC on the loopback."""
+def started(engine: str, second: str = "GRPC") -> Iterator[tuple[int, int]]:
+    """Start the engine's file; yields the ports of REST and of its second interface on the loopback."""
     from testcontainers.compose import DockerCompose  # noqa: PLC0415 - not needed elsewhere
 
-    port, grpc_port = free_ports(2)
+    port, second_port = free_ports(2)
     settings = {
         "COMPOSE_PROJECT_NAME": f"lateint-test-{engine}-{os.getpid()}",  # not that of a server someone runs by hand
         f"{engine.upper()}_HOST": "127.0.0.1",
         f"{engine.upper()}_PORT": str(port),
-        f"{engine.upper()}_GRPC_PORT": str(grpc_port),
+        f"{engine.upper()}_{second}_PORT": str(second_port),
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
         with DockerCompose(COMPOSE, compose_file_name=f"{engine}.yaml", env_file="versions.env", wait=True):
-            yield port, grpc_port
+            yield port, second_port
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -27,7 +27,7 @@ from lateint.engine.memory import MemoryBackend
 from lateint.types import Document, SearchRequest, SearchResult, WriteFailure
 
 URL = "kept://here"
-COMMANDS = ["demo", "backends", "doctor", "create", "push", "search", "show", "verify", "drop"]
+COMMANDS = ["demo", "backends", "doctor", "create", "schema", "push", "search", "show", "verify", "drop"]
 
 
 class Kept(MemoryBackend):

@@ -58,7 +58,6 @@ VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "facto
 NOT_RAISED_YET = {
     "CheckpointMismatch": "no copying between indexes yet",
     "CorruptPart": "no multi-vectors on disk yet",
-    "PartialResult": "no adapter of an engine with shards yet",
     "SourceChanged": "no copying between indexes yet",
     "UnsupportedStoreVersion": "no multi-vectors on disk yet",
 }

@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lateint import errors
@@ -15,7 +15,7 @@ from lateint.scoring import Corpus, maxsim, mirrored, reference, score_corpus, t
 from lateint.scoring.rounding import stored
 from lateint.vectors import normalized, row_norms
 
-STORAGE = ("float32", "float16", "bfloat16")
+STORAGE = ("float32", "float16", "bfloat16", "binary")
 MEMORY_PER_THREAD = 7 << 20  # as score_corpus documents
 
 
@@ -91,6 +91,7 @@ class TestScoreCorpus:
     def test_agrees_with_maxsim(self, problem, dtype, precision):
         """Scores are those of the stored values: what an engine with the same storage returns."""
         queries, documents = problem
+        assume(dtype != "binary" or queries[0].shape[1] % 8 == 0)
         corpus = Corpus.from_multivectors(documents, dtype=dtype)
         scores = score_corpus(queries, corpus, precision=precision)
         check(queries, [mirrored(document, dtype) for document in documents], scores)
@@ -101,6 +102,7 @@ class TestScoreCorpus:
         """Blocks end within, at and beyond documents; groups end within, at and beyond queries."""
         queries, documents = problem
         dim = documents[0].shape[1]
+        assume(dtype != "binary" or dim % 8 == 0)
         corpus = Corpus.from_multivectors(documents, dtype=dtype)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reference, "BLOCK_BYTES", block * dim * 4)
@@ -339,6 +341,22 @@ class TestCorpus:
             with pytest.raises(errors.NonFiniteVector) as caught:
                 Corpus(tokens, np.array([0, 3, 7]), dtype=dtype)
             assert (caught.value.document, caught.value.row) == ("#1", 1)
+
+    def test_bits_are_packed(self):
+        """Eight values in a byte, as they lie on disk and on the wire; every byte is finite."""
+        tokens = np.array([[0b10000001, 255], [0, 1]], np.uint8)
+        corpus = Corpus(tokens, np.array([0, 1, 2]), dtype="binary")
+        assert corpus.tokens is tokens
+        assert corpus.dim == 16
+        assert corpus.multivector(0).tolist() == [[1, 0, 0, 0, 0, 0, 0, 1, *[1] * 8]]
+        query = np.arange(16, dtype=np.float32)[None]
+        assert score_corpus([query], corpus).tolist() == [[7 + sum(range(8, 16)), 15]]
+        assert Corpus.from_multivectors([], dtype="binary").dim == 0
+        with pytest.raises(errors.DimensionMismatch) as caught:
+            Corpus.from_multivectors([np.eye(8), np.eye(12)[:, :12]], dtype="binary", dim=12)
+        assert caught.value.document == "#0"
+        with pytest.raises(errors.DimensionMismatch, match="whole bytes"):
+            Corpus.from_multivectors([np.eye(12)], dtype="binary")
 
     @pytest.mark.parametrize(
         ("dtype", "bits"), [("float16", [0x7BFF, 0xFBFF, 1, 0x8000]), ("bfloat16", [0x7F7F, 0xFF7F, 1, 0x8000])]

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lateint import errors
-from lateint.scoring import from_bfloat16_bits, mirrored, to_bfloat16_bits, unit_roundoff, widen_float16
+from lateint.scoring import (
+    from_bfloat16_bits,
+    maxsim,
+    mirrored,
+    pack_bits,
+    to_bfloat16_bits,
+    unit_roundoff,
+    unpack_bits,
+    widen_float16,
+)
 from lateint.scoring.rounding import storage_type, stored, widened
 
 FINITE_FLOAT16 = np.array([bits for bits in range(1 << 16) if bits & 0x7C00 != 0x7C00], np.uint16).view(np.float16)
@@ -119,6 +128,77 @@ class TestBfloat16:
         assert np.array_equal(out, from_bfloat16_bits(bits))
 
 
+finite_rows = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 5), st.sampled_from([8, 16, 40])),
+    elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
+
+
+class TestBits:
+    def test_every_byte(self):
+        """The first value is the highest bit, as engines and `numpy.packbits` have it: the other end is as plausible."""
+        every = np.arange(256, dtype=np.uint8)[:, None]
+        wide = unpack_bits(every)
+        assert wide.dtype == np.float32
+        assert [int("".join(str(int(bit)) for bit in row), 2) for row in wide] == list(range(256))
+        assert np.array_equal(pack_bits(wide), every)
+
+    @given(finite_rows)
+    def test_a_bit_says_that_a_value_is_above_zero(self, rows):
+        """Zeros of both signs are not, the least subnormal is; packing what was unpacked gives the same bits."""
+        packed = pack_bits(rows)
+        assert packed.shape == (len(rows), rows.shape[1] // 8)
+        once = mirrored(rows, "binary")
+        assert once.tolist() == [[1.0 if value > 0 else 0.0 for value in row] for row in rows.tolist()]
+        assert not np.signbit(once).any()
+        assert np.array_equal(unpack_bits(packed), once)
+        assert np.array_equal(pack_bits(once), packed)
+
+    @given(finite_rows, st.integers(-20, 20))
+    def test_lengths_do_not_matter(self, rows, exponent):
+        """Rows may be normalised before or not: an index of bits takes both for the same."""
+        rows = np.where(np.abs(rows) < 1e-10, 0, np.clip(rows, -1e10, 1e10)).astype(np.float32)
+        assert np.array_equal(pack_bits(rows * np.float32(2.0**exponent)), pack_bits(rows))
+
+    @given(st.integers(0, 2**32), st.integers(1, 6))
+    def test_ranks_as_signs_do(self, seed, count):
+        """Scores with 0 and 1 are those with -1 and 1 up to a factor of 2 and a constant of the query."""
+        random = np.random.default_rng(seed)
+        query, document = random.integers(-8, 9, (count, 16)), random.standard_normal((7, 16)).astype(np.float32)
+        bits = mirrored(document, "binary")
+        assert maxsim(query, 2 * bits - 1) == 2 * maxsim(query, bits) - query.sum()
+
+    def test_fills_what_it_is_given(self):
+        """The scorer converts block after block into the same memory."""
+        packed = np.random.default_rng(0).integers(0, 256, (9, 5), dtype=np.uint8)
+        out = np.full((9, 40), np.nan, np.float32)
+        assert unpack_bits(packed, out=out) is out
+        assert np.array_equal(out, np.unpackbits(packed, axis=1))
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_refuses_what_is_not_finite(self, bad):
+        """NaN compares as not above 0, and would become a bit like any other."""
+        rows = np.ones((2, 8), np.float32)
+        rows[1, 3] = bad
+        for call in (pack_bits, lambda rows, document: mirrored(rows, "binary", document=document)):
+            with pytest.raises(errors.NonFiniteVector, match="'a-17', row 1, column 3") as caught:
+                call(rows, document="a-17")
+            assert (caught.value.document, caught.value.row) == ("a-17", 1)
+
+    @pytest.mark.parametrize("dim", [1, 7, 9, 100])
+    def test_refuses_what_does_not_fill_bytes(self, dim):
+        """NumPy would add bits, which come back as values that nobody wrote."""
+        with pytest.raises(errors.DimensionMismatch, match="whole bytes") as caught:
+            pack_bits(np.ones((2, dim), np.float32), document="a-17")
+        assert f"dimension {dim + -dim % 8}" in str(caught.value)
+
+    def test_are_no_rounding(self):
+        """A tolerance for the distance between float scores and those of bits would be made up."""
+        with pytest.raises(errors.InvalidInput, match="mirrored"):
+            unit_roundoff("binary")
+
+
 class TestMirrored:
     def test_float32_is_the_same_object(self):
         """Nothing to do, so nothing is copied."""
@@ -126,8 +206,8 @@ class TestMirrored:
         assert mirrored(values, "float32") is values
 
     @given(
-        hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)),
-        st.sampled_from(["float16", "bfloat16"]),
+        hnp.arrays(np.float32, (3, 8), elements=st.floats(-100, 100, width=32)),
+        st.sampled_from(["float16", "bfloat16", "binary"]),
     )
     def test_storing_twice_changes_nothing(self, values, dtype):
         """Copy and verify read what was stored and compare it with what they would store."""

@@ -123,6 +123,32 @@ class TestTolerance:
                 truncated = (document.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
                 assert abs(maxsim(query, truncated) - true) > one
 
+    @pytest.mark.parametrize(("rows", "dim"), [(1, 8), (4, 32), (32, 128), (32, 768), (300, 320)])
+    def test_covers_bits(self, rows, dim):
+        """Rows of zeros and ones are as long as the root of their ones; what misreads them falls out."""
+        random = np.random.default_rng(rows * dim)
+        centres = near(random, 20, dim, np.zeros((1, dim)))
+        query = near(random, rows, dim, centres)
+        documents = [near(random, n, dim, centres) for n in random.integers(1, 120, 40)]
+        corpus = Corpus.from_multivectors(documents, dtype="binary")
+        for document, score in zip(documents, score_corpus([query], corpus)[0], strict=True):
+            bits = mirrored(document, "binary")
+            norm = float(row_norms(query).max()) * math.sqrt((document > 0).sum(axis=1).max())
+            true = maxsim(query, bits)
+            limit = tolerance(rows=rows, dim=dim, score=true, norm=norm, storage="binary")
+            assert abs(score - true) <= limit
+            assert abs(sequential(query, bits) - true) <= limit
+            if rows < 32:  # few rows may find as good a match among the wrong bits
+                continue
+            for wrong in (2 * bits - 1, bits.reshape(-1, 8)[:, ::-1].reshape(bits.shape), 1 - bits):
+                assert abs(maxsim(query, wrong) - true) > limit
+
+    @pytest.mark.parametrize("sides", [1, 2])
+    def test_bits_are_not_near_what_they_were(self, sides):
+        """There is no distance between a score and that of the signs which would not hide every fault."""
+        with pytest.raises(errors.InvalidInput, match="mirrored"):
+            tolerance(rows=4, dim=8, score=1.0, storage="binary", sides=sides)
+
 
 class TestTieGroups:
     def test_cuts_where_neighbours_are_apart(self):

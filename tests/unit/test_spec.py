@@ -40,10 +40,11 @@ field_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,62}", fullmatch=True).filt
 @st.composite
 def specs(draw: st.DrawFn) -> IndexSpec:
     fields = draw(st.dictionaries(field_names, st.sampled_from(FieldType), max_size=4))
+    dtype = draw(st.sampled_from(DType))
     return IndexSpec(
         draw(st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,63}", fullmatch=True)),
-        draw(st.integers(1, 65_536)),
-        dtype=draw(st.sampled_from(DType)),
+        8 * draw(st.integers(1, 8_192)) if dtype is DType.BINARY else draw(st.integers(1, 65_536)),
+        dtype=dtype,
         fields=fields,
         normalize=draw(st.booleans()),
         encoder=draw(st.none() | json_objects),
@@ -100,6 +101,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("dim float", {"dim": 4.0}, "dim 4.0"),
     ("dim bool", {"dim": True}, "dim True"),
     ("dim text", {"dim": "4"}, "dim '4'"),
+    ("dim that bits do not fill bytes with", {"dim": 100, "dtype": "binary"}, "Use dim=104"),
     ("dtype unknown", {"dtype": "float8"}, "dtype 'float8'"),
     ("dtype None", {"dtype": None}, "dtype None"),
     ("field type unknown", {"fields": {"lang": "string"}}, "type of field 'lang' 'string'"),
@@ -258,7 +260,7 @@ class TestSuggestion:
         [
             ({"dtype": "flaot16"}, "Did you mean 'float16'?"),
             ({"fields": {"a": "kewyord"}}, "Did you mean 'keyword'?"),
-            ({"dtype": "xxx"}, "Known: bfloat16, float16, float32."),
+            ({"dtype": "xxx"}, "Known: bfloat16, binary, float16, float32."),
         ],
     )
     def test_reaches_the_user(self, arguments: dict[str, Any], hint: str) -> None:

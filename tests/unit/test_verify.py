@@ -50,7 +50,7 @@ def hits(result: SearchResult, change: Any) -> SearchResult:
     return SearchResult(tuple(change(list(result.hits))), exact=result.exact)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "binary"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_sound_index_passes(dtype: str, normalize: bool) -> None:
     """A verifier that cries wolf is switched off. Rows of all lengths: the tolerance grows with them."""

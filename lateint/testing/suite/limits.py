@@ -86,7 +86,7 @@ class TestLimits(Suite):
             await lab.client.create_index(IndexSpec(name, most + 1))
         assert name not in await lab.client.list_indexes()
 
-    @cases("dtype", {"float16": DType.FLOAT16, "bfloat16": DType.BFLOAT16})
+    @cases("dtype", {dtype.value: dtype for dtype in DType if dtype is not DType.FLOAT32})
     async def test_rounding_of_queries(self, lab: Lab, dtype: DType) -> None:
         """The backend itself scores the rounded query where `rounds_queries` says so, and the query as it is elsewhere.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+from lateint import errors
 from lateint.engine.capabilities import Feature
 from lateint.filters import ids
 from lateint.spec import DType
-from lateint.testing.data import DIM, ragged, same_bits
+from lateint.testing.data import DIM, one_token, ragged, same_bits
 from lateint.testing.lab import Lab
 from lateint.testing.suite.base import Suite, needs
 from lateint.testing.truth import stored
@@ -67,7 +71,7 @@ class TestGet(Suite):
         Breaks when: rows that storage has rounded are normalised and rounded once more on the way to another index.
         """
         documents = ragged(6)
-        for dtype in sorted(lab.capabilities.dtypes):
+        for dtype in sorted(lab.capabilities.dtypes - {DType.BINARY}):
             index = await lab.index(documents, dtype=dtype)
             read = await index.get([document.id for document in documents], with_vectors=True)
             assert all(document.normalized for document in read)
@@ -77,6 +81,31 @@ class TestGet(Suite):
                 assert all(same_bits(left.vectors, right.vectors) for left, right in zip(read, again, strict=True))
         plain = await lab.index(documents, normalize=False)
         assert not any(document.normalized for document in await plain.get([documents[0].id], with_vectors=True))
+
+    async def test_bits_are_read_as_they_are_stored(self, lab: Lab) -> None:
+        """A binary index gives 0.0 and 1.0, and these are the same bits again wherever they are written.
+
+        Half of the documents have rows of zeros, for want of a value above 0. An index that normalises floats refuses
+        to take bits for unit rows; scaled, they would rank otherwise.
+
+        Breaks when: bits are read as -1 and 1, packed from the wrong end, or taken for padding.
+        """
+        lab.skip_unless(DType.BINARY in lab.capabilities.dtypes, "store bits")
+        documents = one_token()
+        ids = [document.id for document in documents]
+        for normalize in (True, False):
+            index = await lab.index(documents, dtype=DType.BINARY, normalize=normalize)
+            read = await index.get(ids, with_vectors=True)
+            assert all(document.normalized for document in read)
+            expected = [(document.vectors > 0).astype(np.float32) for document in documents]
+            assert all(same_bits(document.vectors, bits) for document, bits in zip(read, expected, strict=True))
+            for dtype in (DType.BINARY, DType.FLOAT32):
+                target = await lab.index(read, dtype=dtype, normalize=normalize and dtype is DType.BINARY)
+                again = await target.get(ids, with_vectors=True)
+                assert all(same_bits(left.vectors, right.vectors) for left, right in zip(read, again, strict=True))
+            unit = await lab.index()
+            with pytest.raises(errors.InvalidInput, match="normalize=False"):
+                await unit.write(read)
 
 
 class TestCount(Suite):

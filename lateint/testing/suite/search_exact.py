@@ -137,10 +137,11 @@ class TestSearchExact(Suite):
     async def test_storage_formats(self, lab: Lab, dtype: DType, normalize: bool) -> None:  # noqa: FBT001
         """In a narrow format the score is the exact one of the rounded rows, not merely near that of the original ones.
 
-        Breaks when: the engine rounds otherwise than to nearest even, or rounds the query too without saying so.
+        Breaks when: the engine rounds otherwise than to nearest even, rounds the query too without saying so, scores
+        bits as -1 and 1, or loses rows without a single bit.
         """
         lab.skip_unless(dtype in lab.capabilities.dtypes, f"store {dtype.value}")
-        documents = ragged(30, 32)
+        documents = [*ragged(30, 32), *opposed(32)[1]]
         index = await lab.shared(documents, dim=32, dtype=dtype, normalize=normalize)
         asked = query(32)
         Truth.of(asked, documents, index).check_top(await index.search(asked, lab.plenty, exact=True), lab.plenty)

@@ -15,7 +15,7 @@ from lateint.engine.registry import Plugin, Settings, Variant
 from lateint.engine.url import EngineURL
 from lateint.filters import And, Filter, Not, Or, fields_of, ids, matches
 from lateint.scoring import mirrored
-from lateint.spec import IndexSpec
+from lateint.spec import DType, IndexSpec
 from lateint.types import Document, Page, SearchRequest, SearchResult, Slice
 from lateint.vectors import normalized
 
@@ -87,6 +87,20 @@ class RoundsQueries(Sound):
     def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         rounded = [replace(request, query=mirrored(request.query, index.spec.dtype)) for request in requests]
         return super().search(index, rounded)
+
+
+class SignsBits(Sound):
+    """Scores bits as -1 and 1: the ranking is the same, the scores are not."""
+
+    def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
+        found = super().search(index, requests)
+        if index.spec.dtype is not DType.BINARY:
+            return found
+        sums = [float(request.query.sum()) for request in requests]
+        return [
+            SearchResult(tuple(replace(hit, score=2 * hit.score - total) for hit in result), exact=True)
+            for total, result in zip(sums, found, strict=True)
+        ]
 
 
 class DropsLast(Sound):
@@ -283,8 +297,9 @@ def _to_milliseconds(value: Any) -> Any:
 
 
 PLANTED = (
-    Sound, Clamps, Negates, LosesTies, FiltersLate, RoundsQueries, DropsLast, NormalisesTwice, FoldsIds, FloatsOnly,
-    Milliseconds, MergesPayloads, SkipsMissing, SkipsFirst, IgnoresSlices, CutsByPlace, Replaces, Boasts, Denies, Drifts,
+    Sound, Clamps, Negates, LosesTies, FiltersLate, RoundsQueries, SignsBits, DropsLast, NormalisesTwice, FoldsIds,
+    FloatsOnly, Milliseconds, MergesPayloads, SkipsMissing, SkipsFirst, IgnoresSlices, CutsByPlace, Replaces, Boasts,
+    Denies, Drifts,
 )  # fmt: skip
 
 plugin = Plugin(
