@@ -109,7 +109,7 @@ def read_queries(path: Path, make_encoder: Callable[[], Encoder]) -> Iterator[Mu
 def _query(value: Mapping[str, Any], make_encoder: Callable[[], Encoder]) -> MultiVector:
     match value:
         case {"text": str(text), **rest} if not rest:
-            return make_encoder().encode_queries([text])[0]
+            return as_multivector(make_encoder().encode_queries([text])[0])
         case {"vectors": list(vectors), **rest} if not rest:
             return as_multivector(vectors)
     raise errors.InvalidInput("not a query.", hint='Write {"text": "…"} or {"vectors": [[…], …]} on each line.')
