@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +58,14 @@ def own_weaviate() -> type[Server]:
     """For tests that kill a Weaviate server, or start one with keys or settings: `with own_weaviate(folder) as server`."""
     with _or_skip("weaviate"):
         return discovery.own_weaviate()
+
+
+@pytest.fixture(scope="session")
+def page_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders with a tiny checkpoint of every family of page models."""
+    from tests.checkpoints.vision import BUILDERS  # noqa: PLC0415 - torch is not for every test
+
+    return {family: build(tmp_path_factory.mktemp("models") / family) for family, build in BUILDERS.items()}
 
 
 @contextmanager
