@@ -60,15 +60,17 @@ class VisionEncoder:
     Args:
         model: a folder, or a name on the hub such as `vidore/colpali-v1.3-hf`.
         revision: branch, tag or commit on the hub.
+        dim: keep the first values of each row only and scale it to length 1 again; for models that were trained for it.
         device: where the model runs, as torch calls it; None for an accelerator if there is one.
-        dtype: precision of the weights; None for float32 on a CPU, and elsewhere what the checkpoint says, or float16.
+        precision: what the model computes in; None for float32 on a CPU, and elsewhere what the checkpoint says, or
+            float16. Rows come out as float16 where it is that, else as float32.
         batch_size: pages encoded at once.
         image_tokens_only: leave out the rows of the prompt around an image.
         workers: threads that read and prepare pages; None for one a core, up to 8.
         fetch: gets the bytes behind a URL; None refuses URLs.
 
     Raises:
-        ConfigurationError: no such model, not one of these, or its checkpoint lacks weights.
+        ConfigurationError: no such model, not one of these, its checkpoint lacks weights, or `dim` above its own.
         MissingDependency: torch, transformers or pillow is not installed.
     """
 
@@ -81,8 +83,9 @@ class VisionEncoder:
         model: str | Path,
         *,
         revision: str | None = None,
+        dim: int | None = None,
         device: str | None = None,
-        dtype: Precision | None = None,
+        precision: Precision | None = None,
         batch_size: int = 4,
         image_tokens_only: bool = False,
         workers: int | None = None,
@@ -96,15 +99,18 @@ class VisionEncoder:
                 f"{found.name!r} was saved from {found.architecture or 'no class that its configuration names'}.",
                 hint=f"Pass a checkpoint saved from one of {', '.join(PAGE_MODELS)}.",
             )
-        precision = dtype or _precision(self._device, found.config)
+        computed_in = precision or _precision(self._device, found.config)
         self._kind = PAGE_MODELS[found.architecture]
-        self._model, self._processor = _loaded(found, self._device, precision)
+        self._model, self._processor = _loaded(found, self._device, computed_in)
         self._batch_size = batch_size
         self._image_tokens_only = image_tokens_only
         self._workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
         self._fetch = fetch
-        self._out = np.dtype(np.float16 if precision == "float16" else np.float32)
-        self.dim = int(self._model.config.embedding_dim)
+        self._out = np.dtype(np.float16 if computed_in == "float16" else np.float32)
+        own = int(self._model.config.embedding_dim)
+        if dim is not None and not 1 <= dim <= own:
+            raise errors.ConfigurationError(f"dim {dim} cannot be had of rows of {own}.", hint=f"Pass 1 to {own}.")
+        self.dim = dim or own
         # Reading a page once also sets up the tokenizer: setting it up is what threads must not do at the same time.
         self.fingerprint: Mapping[str, Any] = {
             "kind": "vision",
@@ -115,7 +121,7 @@ class VisionEncoder:
             MADE_WITH: {
                 "model": found.name,
                 "revision": found.revision,
-                "precision": precision,
+                "precision": computed_in,
                 "transformers": installed("transformers"),
                 "torch": installed("torch"),
             },
@@ -243,7 +249,7 @@ class VisionEncoder:
         at = kept.flatten().nonzero().squeeze(1).to(self._device)
         with torch.inference_mode():
             embeddings = self._model(**given).embeddings.flatten(0, 1).index_select(0, at)
-        rows = normalized(as_multivector(embeddings)).astype(self._out, copy=False)
+        rows = normalized(as_multivector(embeddings[:, : self.dim])).astype(self._out, copy=False)
         return np.split(rows, np.cumsum(kept.sum(1).tolist())[:-1])
 
     def _recipe(self) -> dict[str, Any]:

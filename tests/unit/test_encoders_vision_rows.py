@@ -45,7 +45,7 @@ class TestRows:
     @pytest.mark.parametrize(("dtype", "out"), [("float16", np.float16), ("bfloat16", np.float32)])
     def test_half_precision(self, page_models: dict[str, Path], family: str, dtype: Any, out: Any) -> None:
         """bfloat16 rows are up to 0.3 % off unit length as the model gives them; an engine would take that for score."""
-        encoder = VisionEncoder(page_models[family], dtype=dtype)
+        encoder = VisionEncoder(page_models[family], precision=dtype)
         for rows in [*encoder.encode_documents(sample_images()), *encoder.encode_queries(QUERIES)]:
             assert rows.dtype == out
             slack = np.finfo(out).eps * (1 if out is np.float16 else 2)
@@ -63,6 +63,16 @@ class TestRows:
         for one_query, other_query in zip(encoder.encode_queries(QUERIES), only.encode_queries(QUERIES), strict=True):
             np.testing.assert_array_equal(one_query, other_query)
         assert encoder.fingerprint != only.fingerprint
+
+    def test_shorter_rows(self, page_models: dict[str, Path], family: str, encoder: VisionEncoder) -> None:
+        """The first values at length 1, for models that keep what matters most there."""
+        shorter = VisionEncoder(page_models[family], dim=6, batch_size=3)
+        for rows, cut in zip(encoder.encode_queries(QUERIES), shorter.encode_queries(QUERIES), strict=True):
+            first = rows[:, :6].astype(np.float64)
+            np.testing.assert_allclose(cut, first / np.linalg.norm(first, axis=1, keepdims=True), atol=1e-6)
+        assert shorter.fingerprint["dim"] == shorter.dim == 6
+        with pytest.raises(errors.ConfigurationError, match="dim 17 cannot be had of rows of 16"):
+            VisionEncoder(page_models[family], dim=17)
 
     def test_nothing_to_encode(self, encoder: VisionEncoder) -> None:
         assert encoder.encode_documents([]) == encoder.encode_queries([]) == []
@@ -146,7 +156,7 @@ class TestFingerprint:
         mine = dict(encoder.fingerprint)
         assert json.loads(json.dumps(mine)) == mine
         assert mine == dict(VisionEncoder(page_models[family], batch_size=1).fingerprint)
-        half = dict(VisionEncoder(page_models[family], dtype="bfloat16").fingerprint)
+        half = dict(VisionEncoder(page_models[family], precision="bfloat16").fingerprint)
         assert half.pop(MADE_WITH) != mine.pop(MADE_WITH)
         assert half == mine
 
