@@ -9,9 +9,8 @@ import click
 import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
-from lateint.cli.encoders import HASHING
 from lateint.cli.output import say
-from lateint.encoders import HashingEncoder
+from lateint.encoders import Encoder
 from lateint.engine.prepare import check_spec
 
 
@@ -24,7 +23,12 @@ from lateint.engine.prepare import check_spec
 )
 @click.option("--field", "fields", multiple=True, metavar="NAME:TYPE", help="A payload field for filters. Repeatable.")
 @click.option("--normalize/--no-normalize", default=True, help="Scale rows and queries to length 1 [default: yes].")
-@click.option("--encoder", type=click.Choice([HASHING]), help="Bind an encoder; it sets --dim if that is left out.")
+@click.option(
+    "--encoder",
+    metavar="NAME",
+    help="Bind an encoder: a model on the hub, a folder that holds one, or 'hashing'. It knows --dim.",
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
 @click.option("--dry-run", is_flag=True, help="Check that it could be created, and stop.")
 @json_option
 def create(
@@ -36,6 +40,7 @@ def create(
     fields: tuple[str, ...],
     normalize: bool,
     encoder: str | None,
+    trust_remote_code: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -44,7 +49,7 @@ def create(
     Field types: keyword, text, integer, float, boolean, datetime, keyword[], integer[], float[].
     """
     try:
-        bound = None if encoder is None else HashingEncoder() if dim is None else HashingEncoder(dim)
+        bound = None if encoder is None else lateint.encoder(encoder, dim=dim, trust_remote_code=trust_remote_code)
         spec = lateint.IndexSpec(
             index,
             _dim(dim, bound),
@@ -66,7 +71,7 @@ def create(
     say(f"{'Could create' if dry_run else 'Created'} index {index!r} at {location}.")
 
 
-def _dim(dim: int | None, encoder: HashingEncoder | None) -> int:
+def _dim(dim: int | None, encoder: Encoder | None) -> int:
     if encoder is not None:
         return encoder.dim
     if dim is None:
