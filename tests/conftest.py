@@ -61,6 +61,14 @@ def own_weaviate() -> type[Server]:
 
 
 @pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a tiny ColBERT."""
+    from tests.checkpoints.text import build_bert_colbert  # noqa: PLC0415 - torch is not for every test
+
+    return build_bert_colbert(tmp_path_factory.mktemp("models") / "colbert")
+
+
+@pytest.fixture(scope="session")
 def page_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders with a tiny checkpoint of every family of page models."""
     from tests.checkpoints.vision import BUILDERS  # noqa: PLC0415 - torch is not for every test
