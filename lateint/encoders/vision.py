@@ -102,6 +102,7 @@ class VisionEncoder:
         computed_in = precision or _precision(self._device, found.config)
         self._kind = PAGE_MODELS[found.architecture]
         self._model, self._processor = _loaded(found, self._device, computed_in)
+        self._image = self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token)
         self._batch_size = batch_size
         self._image_tokens_only = image_tokens_only
         self._workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
@@ -167,8 +168,8 @@ class VisionEncoder:
             patches = self._kind.patches(self._processor, page.inputs, page.size)
             ids = page.inputs["input_ids"][self._kept(page.inputs)].tolist()
             names, patch = self._processor.tokenizer.convert_ids_to_tokens(ids), iter(patches)
-            image = self._processor.image_token_id
-            origins: list[Origin] = [next(patch) if i == image else Token(n) for i, n in zip(ids, names, strict=True)]
+            named = zip(ids, names, strict=True)
+            origins: list[Origin] = [next(patch) if i == self._image else Token(name) for i, name in named]
             encodings.append(Encoding(rows, tuple(origins), patches[0].grid))
         return encodings
 
@@ -234,7 +235,7 @@ class VisionEncoder:
     def _kept(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Which tokens of a batch of pages become rows, shape (pages, tokens)."""
         kept = inputs["attention_mask"].bool()
-        return kept & (inputs["input_ids"] == self._processor.image_token_id) if self._image_tokens_only else kept
+        return kept & (inputs["input_ids"] == self._image) if self._image_tokens_only else kept
 
     def _rows(self, inputs: Mapping[str, Tensor], kept: Tensor) -> list[Rows]:
         """One array for each item of a batch, and one copy from the device for all of them."""
@@ -256,12 +257,11 @@ class VisionEncoder:
         """What is made of a query and of a page, as the tokenizer reads it."""
         tokenizer = self._processor.tokenizer
         page = self._prepared((0, sample_images()[0])).inputs["input_ids"][0].tolist()
-        image = self._processor.image_token_id
-        first, last = page.index(image), len(page) - page[::-1].index(image)
+        first, last = page.index(self._image), len(page) - page[::-1].index(self._image)
         settings = json.loads(self._processor.image_processor.to_json_string())
         return {
             "query": tokenizer.decode(self._processor.process_queries(["..."])["input_ids"][0]),
-            "page": tokenizer.decode([*page[:first], image, *page[last:]]),
+            "page": tokenizer.decode([*page[:first], self._image, *page[last:]]),
             "image": {key: settings[key] for key in _IMAGE_SETTINGS if settings.get(key) is not None},
             "image_tokens_only": self._image_tokens_only,
         }

@@ -143,7 +143,7 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "half a JPEG": (lambda: half(file_of(sample_images()[1], "JPEG")), "cannot be read: image file is truncated"),
     "50,000 pixels a side": (lambda: declared(50_000, 50_000), "2500000000 pixels.* Scale it down"),
     "twice what is allowed": (lambda: declared(12_000, 12_000), "144000000 pixels.* Scale it down"),
-    "a bomb in a comment": (lambda: with_comment(bytes(200 * 2**20)), "too large"),
+    "a bomb in a comment": (lambda: with_comment(bytes(200 * 2**20)), "(?i:too large)"),
     "animated GIF": (lambda: frames("GIF"), "holds 2 frames"),
     "animated PNG": (lambda: frames("PNG"), "holds 2 frames"),
     "TIFF of two pages": (lambda: frames("TIFF"), "holds 2 frames"),
