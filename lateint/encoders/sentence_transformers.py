@@ -7,40 +7,28 @@ texts that were cut, and a fingerprint.
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import re
 import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lateint import errors
 from lateint.encoders.base import MADE_WITH, DocumentKind, Encoding, Rows, Score, Token
 from lateint.encoders.checkpoint import Checkpoint, Precision, digest, installed, needs, resolve
+from lateint.encoders.loading import loaded
+from lateint.encoders.recipe import Recipe, Task
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import MultiVectorEncoder
 
-Task = Literal["query", "document"]
-
 TOKENS_PER_BATCH = {"cpu": 4_096}
 """Padding counted. More would leave a CPU's caches; an accelerator wants more."""
 
 TOKENS_PER_BATCH_ELSEWHERE = 32_768
-
-PROBE = "The quick brown Fox, naïve & 東京🙂 can't [jump] over 3.14 lazy dogs?"
-"""Tokenised for the fingerprint: two tokenizers that agree here and on their markers are taken for the same."""
-
-_REPORTED_MISSING = re.compile(r"^(\S+)\s*\|.*\bMISSING\b", re.MULTILINE)
-
-_LATE = {"ColBERT", "MultiVectorEncoder"}
-_PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "attend_to_expansion_tokens", "skiplist_words"}
 
 
 class SentenceTransformersEncoder:
@@ -53,6 +41,8 @@ class SentenceTransformersEncoder:
         revision: branch, tag or commit on the hub.
         dim: keep the first values of each row only and scale it to length 1 again; for models that were trained for it
             (Matryoshka).
+        document_length: tokens of a document that are kept, where the model takes more than it was saved with. An index
+            has to be searched with the same.
         device: `cpu`, `cuda`, `mps`, …; the best there is if left out.
         precision: what the model computes in; its own on an accelerator and float32 on a CPU if left out. Rows come out
             as float16 from float16, else as float32.
@@ -72,6 +62,7 @@ class SentenceTransformersEncoder:
         *,
         revision: str | None = None,
         dim: int | None = None,
+        document_length: int | None = None,
         device: str | None = None,
         precision: Precision | None = None,
         trust_remote_code: bool = False,
@@ -81,11 +72,13 @@ class SentenceTransformersEncoder:
         checkpoint = None
         if isinstance(model, (str, Path)):
             checkpoint = resolve(model, revision=revision)
-            model = _loaded(checkpoint, device=device, precision=precision, trust_remote_code=trust_remote_code)
+            model = loaded(checkpoint, device=device, precision=precision, trust_remote_code=trust_remote_code)
         elif device is not None:
             model.to(device)
+        if document_length is not None:
+            _lengthen(model, document_length)
         self._model = model.eval()
-        self._recipe = _Recipe.of(model)
+        self._recipe = Recipe.of(model)
         self._lock = threading.Lock()
         self._told: set[Task] = set()
         self._budget = tokens_per_batch or TOKENS_PER_BATCH.get(model.device.type, TOKENS_PER_BATCH_ELSEWHERE)
@@ -280,70 +273,14 @@ class _Batch:
         return sum(bool(encoding.overflowing) for encoding in self.encodings or ())
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """What happens around the weights, as far as it changes a vector."""
-
-    prompts: dict[Task, str | None]
-    lengths: dict[Task, int | None]
-    expansion: dict[str, Any] | None
-    skiplist: tuple[str, ...]
-    pooling: str | None
-    tokenizer: str
-    unit: bool
-
-    @classmethod
-    def of(cls, model: MultiVectorEncoder) -> _Recipe:
-        from sentence_transformers.base.modules import Normalize  # noqa: PLC0415 - an extra
-        from sentence_transformers.multi_vector_encoder.modules import (  # noqa: PLC0415
-            BaseTokenPooling,
-            MultiVectorMask,
+def _lengthen(model: MultiVectorEncoder, document_length: int) -> None:
+    first: Any = model[0]
+    longest = model.max_seq_length
+    if document_length < 4 or (longest is not None and document_length > longest):
+        raise errors.ConfigurationError(
+            f"document_length {document_length} is not from 4 to {longest}, which is what the model can take."
         )
-
-        first: Any = model[0]
-        masks = [module for module in model if isinstance(module, MultiVectorMask)]
-        pools = [module for module in model if isinstance(module, BaseTokenPooling)]
-        return cls(
-            prompts={
-                "query": _prompt(model.prompts, "query"),
-                "document": _prompt(model.prompts, "document", "passage", "corpus"),
-            },
-            lengths={
-                "query": first.query_length or model.max_seq_length,
-                "document": first.document_length or model.max_seq_length,
-            },
-            expansion=dict(first.query_expansion) if first.query_expansion else None,
-            skiplist=tuple(sorted({word for mask in masks for word in mask.skiplist_words})),
-            pooling="; ".join(f"{type(pool).__name__} {pool.get_config_dict()}" for pool in pools) or None,
-            tokenizer=_told(model.tokenizer),
-            unit=any(isinstance(module, Normalize) for module in model),
-        )
-
-    def length(self, task: Task) -> int | None:
-        """Tokens that a text is cut at."""
-        if task == "query" and self.expansion is not None:
-            fixed = self.expansion["strategy"] == "fixed"
-            return int(self.expansion["length"]) if fixed else self.lengths["query"]
-        return self.lengths[task]
-
-    def as_data(self) -> dict[str, Any]:
-        """JSON-like, for a fingerprint."""
-        return {
-            "query": {"prompt": self.prompts["query"], "length": self.length("query"), "expansion": self.expansion},
-            "document": {"prompt": self.prompts["document"], "length": self.length("document")},
-            "skiplist": " ".join(self.skiplist),
-            "pooling": self.pooling,
-            "tokenizer": self.tokenizer,
-        }
-
-
-def _prompt(prompts: dict[str, str | None], *names: str) -> str | None:
-    return next((prompts[name] for name in names if prompts.get(name)), None)
-
-
-def _told(tokenizer: Any) -> str:  # noqa: ANN401 - of transformers
-    ids = tokenizer(PROBE)["input_ids"]
-    return hashlib.sha256(repr((ids, tokenizer.padding_side)).encode()).hexdigest()[:16]
+    first.document_length = document_length
 
 
 def _span(span: tuple[int, int], prompt: int) -> tuple[int, int] | tuple[None, None]:
@@ -358,84 +295,3 @@ def _check(texts: Sequence[str]) -> None:
     for at, text in enumerate(texts):
         if not isinstance(text, str):
             raise errors.InvalidInput(f"text {at} is a {type(text).__name__}, not text.")
-
-
-def _loaded(
-    checkpoint: Checkpoint, *, device: str | None, precision: Precision | None, trust_remote_code: bool
-) -> MultiVectorEncoder:
-    import sentence_transformers  # noqa: PLC0415 - an extra
-    import torch  # noqa: PLC0415
-
-    if not hasattr(sentence_transformers, "MultiVectorEncoder"):
-        raise errors.MissingDependency(
-            f"sentence-transformers {sentence_transformers.__version__} has no MultiVectorEncoder.",
-            hint='Install version 6 or newer: pip install "lateint[text]"',
-        )
-    _check_late(checkpoint)
-    device = device or sentence_transformers.util.get_device_name()
-    chosen = precision or ("float32" if device == "cpu" else None)
-    dtype = getattr(torch, chosen) if chosen is not None else "auto"
-    try:
-        with _missing_weights() as missing:
-            model = sentence_transformers.MultiVectorEncoder(
-                checkpoint.source,
-                device=device,
-                revision=checkpoint.revision,
-                trust_remote_code=trust_remote_code,
-                model_kwargs={"dtype": dtype},
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        if "trust_remote_code" in str(error):
-            raise errors.ConfigurationError(
-                f"model {checkpoint.name!r} comes with code of its own, which was not run.",
-                hint="Read that code; then allow it with trust_remote_code=True (--trust-remote-code).",
-            ) from error
-        raise errors.ConfigurationError(
-            f"model {checkpoint.name!r} cannot be loaded: {str(error).strip() or type(error).__name__}",
-            hint="Look for missing files in its folder; HF_HUB_OFFLINE keeps them from being downloaded.",
-        ) from error
-    if missing:
-        raise errors.ConfigurationError(
-            f"the files of model {checkpoint.name!r} lack weights, and random ones would take their place: "
-            f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}.",
-            hint="Download or save it again, whole.",
-        )
-    return model
-
-
-@contextmanager
-def _missing_weights() -> Iterator[list[str]]:
-    """Names of the weights that a model was loaded without. transformers tells of them in a warning, and goes on."""
-    missing: list[str] = []
-
-    def told(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        # A pooler makes one vector of a text: checkpoints of this kind never have one, and nothing here uses it.
-        missing.extend(name for name in _REPORTED_MISSING.findall(text) if "pooler" not in name)
-        return "LOAD REPORT" not in text
-
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.addFilter(told)
-    logger.setLevel(logging.WARNING)
-    try:
-        yield missing
-    finally:
-        logger.setLevel(level)
-        logger.removeFilter(told)
-
-
-def _check_late(checkpoint: Checkpoint) -> None:
-    """Refuse what sentence-transformers would turn into a late-interaction model by adding random weights."""
-    settings = checkpoint.read_json("config_sentence_transformers.json") or {}
-    late = (
-        checkpoint.architecture == "HF_ColBERT"
-        or checkpoint.architecture.endswith("ForRetrieval")
-        or settings.get("model_type") in _LATE
-        or not _PYLATE_KEYS.isdisjoint(settings)
-    )
-    if not late:
-        raise errors.ConfigurationError(
-            f"model {checkpoint.name!r} is no late-interaction model: nothing in it makes a vector per token.",
-            hint="Choose a ColBERT-like one. One of your own making can be passed as a MultiVectorEncoder.",
-        )

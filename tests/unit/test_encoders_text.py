@@ -261,6 +261,22 @@ class TestCut:
         SentenceTransformersEncoder(colbert, device="cpu").encode_queries([" ".join(["token"] * 29)])
 
 
+class TestLength:
+    """Models that were saved with a cap of 300 tokens can often take thousands."""
+
+    def test_a_longer_document(self, colbert: Path) -> None:
+        """Nothing is cut that fits, and the rows are the recipe's."""
+        encoder = SentenceTransformersEncoder(colbert, document_length=100, device="cpu")
+        recipe = Recipe(colbert, FAMILIES["colbertv2"]._replace(document=100))
+        text = "an index is a list " * 15
+        assert_equal(encoder.encode_documents([text]), [recipe.document(text)])
+        assert encoder.fingerprint["document"]["length"] == 100
+
+    def test_more_than_the_model_can_take(self, colbert: Path) -> None:
+        with pytest.raises(errors.ConfigurationError, match="document_length 4096 is not from 4 to 128"):
+            SentenceTransformersEncoder(colbert, document_length=4096, device="cpu")
+
+
 class TestInput:
     """What is no text."""
 
