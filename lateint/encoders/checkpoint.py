@@ -22,6 +22,10 @@ BLOCKS = 32
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_ADAPTER_HINT = (
+    "Models saved by colpali-engine are loaded by it: lateint.encoders.from_colpali_engine(model, processor, name=…). "
+    "Of many there is one for transformers as well, whose name ends in -hf."
+)
 _OFFLINE_HINT = (
     "Load it once with the network at hand (HF_HUB_OFFLINE unset), set HF_HOME to a cache that holds it, or pass the "
     "folder that it lies in."
@@ -74,7 +78,9 @@ def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
         if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
             raise errors.ConfigurationError(
                 f"folder {str(model)!r} holds no model: there is neither config.json nor modules.json in it.",
-                hint="Pass the folder that the model was saved to.",
+                hint=_ADAPTER_HINT
+                if (folder / "adapter_config.json").is_file()
+                else "Pass the folder it was saved to.",
             )
         return Checkpoint(folder.resolve().name, str(folder), folder, None, _config(folder))
     name = str(model)
@@ -175,7 +181,11 @@ def _downloaded(name: str, revision: str | None) -> Path:
             f"the hub has no model {name!r}, or it is private.",
             hint="Look at the spelling; set HF_TOKEN for a private one; pass a folder for one of your own.",
         ) from error
-    except (hub.HFValidationError, hub.RemoteEntryNotFoundError) as error:
+    except hub.RemoteEntryNotFoundError as error:
+        raise errors.ConfigurationError(
+            f"model {name!r} has neither config.json nor modules.json.", hint=_ADAPTER_HINT
+        ) from error
+    except hub.HFValidationError as error:
         raise errors.ConfigurationError(
             f"{name!r} is not the name of a model.", hint="Look at the spelling."
         ) from error

@@ -7,6 +7,7 @@ texts that were cut, and a fingerprint.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import warnings
 from collections import deque
@@ -30,6 +31,9 @@ TOKENS_PER_BATCH = {"cpu": 4_096}
 
 TOKENS_PER_BATCH_ELSEWHERE = 32_768
 
+VALUES = 256
+"""Of each tensor, for the fingerprint of a model that did not come from files; training changes them all."""
+
 
 class SentenceTransformersEncoder:
     """A late-interaction text model, by its name on the hub or the folder that it lies in.
@@ -37,7 +41,8 @@ class SentenceTransformersEncoder:
     A text that is longer than the model takes is cut, as everywhere; here it is said, once, with the count.
 
     Args:
-        model: a name such as `lightonai/LateOn`, a folder, or a `MultiVectorEncoder` that is loaded already.
+        model: a name such as `lightonai/LateOn`, a folder, or a `MultiVectorEncoder` that is loaded already; that is
+            told by its values, so that an index filled with it is searched with it, and not with its name.
         revision: branch, tag or commit on the hub.
         dim: keep the first values of each row only and scale it to length 1 again; for models that were trained for it
             (Matryoshka).
@@ -243,7 +248,7 @@ class SentenceTransformersEncoder:
         return {
             "kind": "sentence-transformers",
             "dim": self.dim,
-            "weights": digest(checkpoint) if checkpoint is not None else None,
+            "weights": digest(checkpoint) if checkpoint is not None else _told_apart(self._model),
             **self._recipe.as_data(),
             "score": self.score,
             MADE_WITH: {
@@ -271,6 +276,16 @@ class _Batch:
     def cut(self) -> int:
         """Texts of which a part was left out."""
         return sum(bool(encoding.overflowing) for encoding in self.encodings or ())
+
+
+def _told_apart(model: MultiVectorEncoder) -> str:
+    """What tells the weights of a model in memory from any others, by some values of each tensor."""
+    told = hashlib.sha256()
+    for name, values in sorted(model.state_dict().items()):
+        some = values.flatten()[:: max(1, values.numel() // VALUES)].float().cpu()
+        told.update(f"{name} {tuple(values.shape)}\n".encode())
+        told.update(some.numpy().tobytes())
+    return told.hexdigest()[:32]
 
 
 def _lengthen(model: MultiVectorEncoder, document_length: int) -> None:

@@ -20,6 +20,7 @@ from lateint import errors
 torch = pytest.importorskip("torch", reason="the extra text is not installed")
 pytest.importorskip("sentence_transformers", reason="the extra text is not installed")
 
+from huggingface_hub import errors as hub
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, XLMRobertaModel
@@ -338,8 +339,36 @@ class TestLoading:
         with pytest.raises(errors.ConfigurationError, match=message):
             lateint.encoder(name)
 
+    @pytest.mark.parametrize(
+        ("kind", "message"),
+        [
+            ("GatedRepoError", "is gated.*HF_TOKEN"),
+            ("RepositoryNotFoundError", "the hub has no model 'org/model', or it is private.*HF_TOKEN"),
+            ("RevisionNotFoundError", "has no revision 'v9'"),
+            ("LocalEntryNotFoundError", "the hub cannot be reached"),
+        ],
+    )
+    def test_what_the_hub_says(self, monkeypatch: pytest.MonkeyPatch, kind: str, message: str) -> None:
+        """Each of its errors becomes a sentence with what to do."""
+
+        def refused(*_: object, **__: object) -> None:
+            error_type = getattr(hub, kind)
+            error = error_type.__new__(error_type)  # its own constructor wants the reply of a server
+            Exception.__init__(error, "no")
+            raise error
+
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", refused)
+        with pytest.raises(errors.ConfigurationError, match=message):
+            lateint.encoder("org/model", revision="v9")
+
     def test_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(errors.ConfigurationError, match="holds no model"):
+            lateint.encoder(tmp_path)
+
+    def test_colpali_engine_has_its_own_way(self, tmp_path: Path) -> None:
+        """Its checkpoints are adapters of another model, which only it can put together."""
+        (tmp_path / "adapter_config.json").write_text("{}")
+        with pytest.raises(errors.ConfigurationError, match="from_colpali_engine"):
             lateint.encoder(tmp_path)
 
     def test_extra_not_installed(self, monkeypatch: pytest.MonkeyPatch, colbert: Path) -> None:
@@ -376,6 +405,16 @@ class TestFingerprint:
         weights["linear.weight"][0, 0] += 0.01
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         assert fingerprint(folder)[0]["weights"] != fingerprint(colbert)[0]["weights"]
+
+    def test_knows_the_weights_of_a_model_in_memory(self, colbert: Path) -> None:
+        """It has no files to be told by, and was perhaps trained a minute ago."""
+        model = MultiVectorEncoder(str(colbert), device="cpu")
+        before, again = (SentenceTransformersEncoder(model).fingerprint for _ in range(2))
+        assert before == again
+        dense: Any = model[1]
+        with torch.no_grad():
+            dense.linear.weight += 0.01
+        assert SentenceTransformersEncoder(model).fingerprint["weights"] != before["weights"]
 
     def test_precision_is_a_circumstance(self, colbert: Path) -> None:
         """Documents encoded on an accelerator are searched from a CPU."""
