@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.connection import get_async_channel
 
 from lateint import errors
-from lateint.engine.backend import AsyncBackend, Failures, IndexInfo
-from lateint.engine.capabilities import Capabilities
 from lateint.engine.registry import Settings
-from lateint.engine.steps import acarried_out
+from lateint.engine.shells import AsyncShell
 from lateint.engine.url import EngineURL, require_nothing
-from lateint.filters import Filter
-from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice
 from lateint_qdrant import connection
-from lateint_qdrant.calls import Ask, Call, Post, Steps
+from lateint_qdrant.calls import Ask, Call, Post
 from lateint_qdrant.connection import Endpoint, Reach
 from lateint_qdrant.errors import translated
 from lateint_qdrant.place import Place, Speech
 from lateint_qdrant.verbs import Verbs
-
-T = TypeVar("T")
 
 
 async def connect(url: EngineURL, settings: Settings) -> AsyncQdrantBackend:
@@ -63,73 +53,15 @@ async def borrow(client: AsyncQdrantClient, settings: Settings) -> AsyncQdrantBa
     return AsyncQdrantBackend(client, verbs, owned=False)
 
 
-class AsyncQdrantBackend(AsyncBackend):
+class AsyncQdrantBackend(AsyncShell):
     """Indexes of a server; see `lateint.engine.backend.AsyncBackend` for what each verb means."""
 
     def __init__(self, client: AsyncQdrantClient, verbs: Verbs, *, channel: Any = None, owned: bool = True) -> None:  # noqa: ANN401
-        self.name = verbs.place.backend
-        self.location = verbs.place.location
+        super().__init__(verbs, translated=translated, secret=verbs.place.secret)
         self._client = client
-        self._verbs = verbs
+        self._timeout_s = verbs.place.timeout_s
         self._channel = channel
         self._owned = owned
-        # Payload is read, changed and written: another change in between would be lost.
-        self._one_update = asyncio.Lock()
-
-    async def server_info(self) -> ServerInfo:
-        return await self._run("server_info", None, self._verbs.server_info())
-
-    async def capabilities(self) -> Capabilities:
-        return self._verbs.capabilities
-
-    async def create_index(self, spec: IndexSpec) -> IndexInfo:
-        return await self._run("create_index", spec.name, self._verbs.create_index(spec))
-
-    async def describe_index(self, name: str, *, vector: str | None = None) -> IndexInfo:
-        return await self._run("describe_index", name, self._verbs.describe_index(name, vector))
-
-    async def list_indexes(self) -> list[str]:
-        return await self._run("list_indexes", None, self._verbs.list_indexes())
-
-    async def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
-        return await self._run("update_index", index.name, self._verbs.update_index(index, spec))
-
-    async def drop_index(self, name: str) -> None:
-        await self._run("drop_index", name, self._verbs.drop_index(name))
-
-    async def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
-        return await self._run("write", index.name, self._verbs.write(index, documents))
-
-    async def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
-        async with self._one_update:
-            return await self._run("update_payload", index.name, self._verbs.update_payload(index, ids, changes))
-
-    async def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
-        await self._run("delete", index.name, self._verbs.delete(index, target))
-
-    async def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> list[Document]:
-        return await self._run("get", index.name, self._verbs.get(index, ids, with_vectors=with_vectors))
-
-    async def count(self, index: IndexInfo, condition: Filter | None) -> int:
-        return await self._run("count", index.name, self._verbs.count(index, condition))
-
-    async def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        return await self._run("search", index.name, self._verbs.search(index, requests))
-
-    async def scan(
-        self,
-        index: IndexInfo,
-        *,
-        cursor: str | None,
-        limit: int,
-        condition: Filter | None,
-        with_vectors: bool,
-        part: Slice | None = None,
-    ) -> Page:
-        steps = self._verbs.scan(
-            index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors, part=part
-        )
-        return await self._run("scan", index.name, steps)
 
     async def close(self) -> None:
         if self._channel is not None:
@@ -137,16 +69,12 @@ class AsyncQdrantBackend(AsyncBackend):
         if self._owned:
             await self._client.close()
 
-    async def _run(self, operation: str, index: str | None, steps: Steps[T]) -> T:
-        translating = partial(translated, operation, index, backend=self.name, secret=self._verbs.place.secret)
-        return await acarried_out(steps, self._sent, translating)
-
     async def _sent(self, call: Call) -> Any:  # noqa: ANN401
         match call:
             case Ask(method, arguments):
                 return call.read(await getattr(self._client, method)(**arguments))
             case Post():
-                return call.read(await self._posted(call, call.timeout_s or self._verbs.place.timeout_s))
+                return call.read(await self._posted(call, call.timeout_s or self._timeout_s))
 
     async def _posted(self, call: Post, timeout_s: float) -> Any:  # noqa: ANN401
         if self._channel is None:  # the stub of a borrowed client takes a message, and serialises it once more

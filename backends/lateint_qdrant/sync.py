@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from qdrant_client import QdrantClient
 from qdrant_client.connection import get_channel
 
 from lateint import errors
-from lateint.engine.backend import Backend, Failures, IndexInfo
-from lateint.engine.capabilities import Capabilities
 from lateint.engine.registry import Settings
-from lateint.engine.steps import carried_out
+from lateint.engine.shells import Shell
 from lateint.engine.url import EngineURL, require_nothing
-from lateint.filters import Filter
-from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice
 from lateint_qdrant import connection
-from lateint_qdrant.calls import Ask, Call, Post, Steps
+from lateint_qdrant.calls import Ask, Call, Post
 from lateint_qdrant.connection import Endpoint, Reach
 from lateint_qdrant.errors import translated
 from lateint_qdrant.place import Place, Speech
 from lateint_qdrant.verbs import Verbs
-
-T = TypeVar("T")
 
 
 def connect(url: EngineURL, settings: Settings) -> QdrantBackend:
@@ -64,75 +55,17 @@ def borrow(client: QdrantClient, settings: Settings) -> QdrantBackend:
     return QdrantBackend(client, verbs, owned=False)
 
 
-class QdrantBackend(Backend):
+class QdrantBackend(Shell):
     """Indexes of a server; see `lateint.engine.backend.Backend` for what each verb means."""
 
     def __init__(self, client: QdrantClient, verbs: Verbs, *, channel: Any = None, owned: bool = True) -> None:  # noqa: ANN401
-        self.name = verbs.place.backend
-        self.location = verbs.place.location
+        super().__init__(verbs, translated=translated, secret=verbs.place.secret)
         self._client = client
-        self._verbs = verbs
+        self._timeout_s = verbs.place.timeout_s
         self._channel = channel
         self._owned = owned
-        # Payload is read, changed and written: another change in between would be lost.
-        self._one_update = threading.Lock()
         # The client's local mode is for one thread.
         self._turn: AbstractContextManager[Any] = threading.RLock() if verbs.local else nullcontext()
-
-    def server_info(self) -> ServerInfo:
-        return self._run("server_info", None, self._verbs.server_info())
-
-    def capabilities(self) -> Capabilities:
-        return self._verbs.capabilities
-
-    def create_index(self, spec: IndexSpec) -> IndexInfo:
-        return self._run("create_index", spec.name, self._verbs.create_index(spec))
-
-    def describe_index(self, name: str, *, vector: str | None = None) -> IndexInfo:
-        return self._run("describe_index", name, self._verbs.describe_index(name, vector))
-
-    def list_indexes(self) -> list[str]:
-        return self._run("list_indexes", None, self._verbs.list_indexes())
-
-    def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
-        return self._run("update_index", index.name, self._verbs.update_index(index, spec))
-
-    def drop_index(self, name: str) -> None:
-        self._run("drop_index", name, self._verbs.drop_index(name))
-
-    def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
-        return self._run("write", index.name, self._verbs.write(index, documents))
-
-    def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
-        with self._one_update:
-            return self._run("update_payload", index.name, self._verbs.update_payload(index, ids, changes))
-
-    def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
-        self._run("delete", index.name, self._verbs.delete(index, target))
-
-    def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> list[Document]:
-        return self._run("get", index.name, self._verbs.get(index, ids, with_vectors=with_vectors))
-
-    def count(self, index: IndexInfo, condition: Filter | None) -> int:
-        return self._run("count", index.name, self._verbs.count(index, condition))
-
-    def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        return self._run("search", index.name, self._verbs.search(index, requests))
-
-    def scan(
-        self,
-        index: IndexInfo,
-        *,
-        cursor: str | None,
-        limit: int,
-        condition: Filter | None,
-        with_vectors: bool,
-        part: Slice | None = None,
-    ) -> Page:
-        steps = self._verbs.scan(
-            index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors, part=part
-        )
-        return self._run("scan", index.name, steps)
 
     def close(self) -> None:
         if self._channel is not None:
@@ -140,17 +73,13 @@ class QdrantBackend(Backend):
         if self._owned:
             self._client.close()
 
-    def _run(self, operation: str, index: str | None, steps: Steps[T]) -> T:
-        translating = partial(translated, operation, index, backend=self.name, secret=self._verbs.place.secret)
-        return carried_out(steps, self._sent, translating)
-
     def _sent(self, call: Call) -> Any:  # noqa: ANN401
         match call:
             case Ask(method, arguments):
                 with self._turn:
                     return call.read(getattr(self._client, method)(**arguments))
             case Post():
-                return call.read(self._posted(call, call.timeout_s or self._verbs.place.timeout_s))
+                return call.read(self._posted(call, call.timeout_s or self._timeout_s))
 
     def _posted(self, call: Post, timeout_s: float) -> Any:  # noqa: ANN401
         if self._channel is None:  # the stub of a borrowed client takes a message, and serialises it once more

@@ -53,6 +53,16 @@ class Verbs:
     transport: Transport
     version: tuple[int, ...]
 
+    @property
+    def backend(self) -> str:
+        """See `Backend.name`."""
+        return self.place.backend
+
+    @property
+    def location(self) -> str:
+        """See `Backend.location`."""
+        return self.place.location
+
     def server_info(self) -> Steps[ServerInfo]:
         """See `Backend.server_info`."""
         found = yield Ask("info")

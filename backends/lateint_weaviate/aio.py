@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc.aio
 import httpx
 
 from lateint import errors
-from lateint.engine.backend import AsyncBackend, Failures, IndexInfo
-from lateint.engine.capabilities import Capabilities
 from lateint.engine.registry import Settings
-from lateint.engine.steps import acarried_out
+from lateint.engine.shells import AsyncShell
 from lateint.engine.url import EngineURL
-from lateint.filters import Filter
-from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice
-from lateint_weaviate import connection, schema, wire
-from lateint_weaviate.calls import Call, Http, Pause, Rpc, Steps
-from lateint_weaviate.connection import Endpoint, Session
+from lateint_weaviate import connection, wire
+from lateint_weaviate.calls import Call, Http, Pause, Rpc
+from lateint_weaviate.connection import Endpoint
 from lateint_weaviate.errors import translated
 from lateint_weaviate.protocol import health_weaviate_pb2
-
-T = TypeVar("T")
+from lateint_weaviate.verbs import Verbs
 
 
 async def connect(url: EngineURL, settings: Settings) -> AsyncWeaviateBackend:
@@ -44,19 +36,18 @@ async def connect(url: EngineURL, settings: Settings) -> AsyncWeaviateBackend:
     try:
         with translated("connect", backend=place.scheme, secret=place.api_key):
             meta = await own.http(connection.META)
-        session = connection.session(
+        verbs = connection.verbs(
             backend=place.scheme,
             location=place.location,
             meta=meta,
             timeout_s=place.timeout_s,
             key="none" if place.api_key is None else "yes",
-            secret=place.api_key,
         )
         await own.open_grpc(connection.message_bytes(meta))
     except BaseException:
         await own.close()
         raise
-    return AsyncWeaviateBackend(own, session)
+    return AsyncWeaviateBackend(own, verbs, secret=place.api_key)
 
 
 async def borrow(client: Any, settings: Settings) -> AsyncWeaviateBackend:  # noqa: ANN401
@@ -66,10 +57,10 @@ async def borrow(client: Any, settings: Settings) -> AsyncWeaviateBackend:  # no
     backend, location = connection.borrowed(lent.connection)
     with translated("connect", backend=backend):
         meta = await lent.http(connection.META)
-    session = connection.session(
+    verbs = connection.verbs(
         backend=backend, location=location, meta=meta, timeout_s=settings.timeout_s, key="the client's own"
     )
-    return AsyncWeaviateBackend(lent, session)
+    return AsyncWeaviateBackend(lent, verbs)
 
 
 class Way(ABC):
@@ -157,79 +148,16 @@ class Lent(Way):
         """It is not ours."""
 
 
-class AsyncWeaviateBackend(AsyncBackend):
+class AsyncWeaviateBackend(AsyncShell):
     """Indexes of a server; see `lateint.engine.backend.AsyncBackend` for what each verb means."""
 
-    def __init__(self, way: Way, session: Session) -> None:
-        self.name = session.backend
-        self.location = session.location
+    def __init__(self, way: Way, verbs: Verbs, *, secret: str | None = None) -> None:
+        super().__init__(verbs, translated=translated, secret=secret)
         self._way = way
-        self._session = session
-        self._verbs = session.verbs
-        self._one_update = asyncio.Lock()
-
-    async def server_info(self) -> ServerInfo:
-        version = await self._run("server_info", None, self._verbs.server_version())
-        return ServerInfo(engine=schema.ENGINE, version=version, location=self.location, details=self._session.details)
-
-    async def capabilities(self) -> Capabilities:
-        return self._verbs.capabilities
-
-    async def create_index(self, spec: IndexSpec) -> IndexInfo:
-        return await self._run("create_index", spec.name, self._verbs.create_index(spec))
-
-    async def describe_index(self, name: str, *, vector: str | None = None) -> IndexInfo:
-        return await self._run("describe_index", name, self._verbs.describe_index(name, vector))
-
-    async def list_indexes(self) -> list[str]:
-        return await self._run("list_indexes", None, self._verbs.list_indexes())
-
-    async def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
-        return await self._run("update_index", index.name, self._verbs.update_index(index, spec))
-
-    async def drop_index(self, name: str) -> None:
-        await self._run("drop_index", name, self._verbs.drop_index(name))
-
-    async def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
-        return await self._run("write", index.name, self._verbs.write(index, documents))
-
-    async def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
-        async with self._one_update:
-            return await self._run("update_payload", index.name, self._verbs.update_payload(index, ids, changes))
-
-    async def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
-        await self._run("delete", index.name, self._verbs.delete(index, target))
-
-    async def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> list[Document]:
-        return await self._run("get", index.name, self._verbs.get(index, ids, with_vectors=with_vectors))
-
-    async def count(self, index: IndexInfo, condition: Filter | None) -> int:
-        return await self._run("count", index.name, self._verbs.count(index, condition))
-
-    async def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        return await self._run("search", index.name, self._verbs.search(index, requests))
-
-    async def scan(
-        self,
-        index: IndexInfo,
-        *,
-        cursor: str | None,
-        limit: int,
-        condition: Filter | None,
-        with_vectors: bool,
-        part: Slice | None = None,
-    ) -> Page:
-        steps = self._verbs.scan(
-            index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors, part=part
-        )
-        return await self._run("scan", index.name, steps)
+        self._timeout_s = verbs.timeout_s
 
     async def close(self) -> None:
         await self._way.close()
-
-    async def _run(self, operation: str, index: str | None, steps: Steps[T]) -> T:
-        translating = partial(translated, operation, index, backend=self.name, secret=self._session.secret)
-        return await acarried_out(steps, self._sent, translating)
 
     async def _sent(self, call: Call) -> Any:  # noqa: ANN401
         match call:
@@ -238,4 +166,4 @@ class AsyncWeaviateBackend(AsyncBackend):
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
             case Rpc():
-                return call.read(await self._way.rpc(call, call.timeout_s or self._session.timeout_s))
+                return call.read(await self._way.rpc(call, call.timeout_s or self._timeout_s))

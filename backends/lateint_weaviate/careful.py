@@ -51,7 +51,7 @@ class Memory:
         trusted: classes whose scores were held against the truth.
         most_bytes: of one request, by class, where the usual ones took too long.
         marks: of the journal, by class, at a moment when nobody was writing.
-        left: entries of the journal whose writes failed here.
+        left: entries of the journal whose writes failed here. They stay: one may reach the server after it was removed.
         journal: it is there.
     """
 
@@ -80,6 +80,7 @@ class _Write:
         memory: of this connection.
         entry: of the journal; None for a collection of others.
         again: objects that the server might take for unchanged, and not index.
+        entries: that it has made, one after the other.
     """
 
     index: IndexInfo
@@ -87,6 +88,7 @@ class _Write:
     memory: Memory
     entry: str | None
     again: set[str]
+    entries: set[str] = field(default_factory=set)
 
     def renewed(self) -> Steps[None]:
         """Say that this write goes on.
@@ -96,10 +98,9 @@ class _Write:
         """
         if self.entry is not None:
             old, self.entry = self.entry, journal.new_entry(access(self.index).cls)
+            self.entries.add(self.entry)
             yield from journal.entered(self.entry, self.objects)
-            self.memory.left.add(old)
             yield from journal.removed(old)
-            self.memory.left.discard(old)
 
 
 def put(index: IndexInfo, objects: Mapping[str, Object], memory: Memory, *, timeout_s: float) -> Steps[dict[str, str]]:
@@ -122,7 +123,7 @@ def put(index: IndexInfo, objects: Mapping[str, Object], memory: Memory, *, time
     if not index.managed:  # where lateint did not make anything it does not make a journal
         return (yield from _put(_Write(index, objects, memory, None, set(doubtful)), timeout_s))
     entry = journal.new_entry(speak.cls)
-    write = _Write(index, objects, memory, entry, set())
+    write = _Write(index, objects, memory, entry, set(), {entry})
     try:
         if not memory.journal:
             yield from journal.made()
@@ -139,7 +140,7 @@ def put(index: IndexInfo, objects: Mapping[str, Object], memory: Memory, *, time
         yield from journal.ended(speak.cls, write.entry)
         doubtful -= left
     except BaseException:  # also when it is cancelled
-        memory.left.update({entry, write.entry or entry})
+        memory.left |= write.entries
         raise
     return refused
 

@@ -100,27 +100,6 @@ class Endpoint:
         return list({**limits, **_GRPC_OPTIONS}.items())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A connection that answers.
-
-    Attributes:
-        backend: its name.
-        location: server, without secrets.
-        details: what else is worth showing.
-        verbs: how to speak to it.
-        timeout_s: seconds for one call.
-        secret: a key that must not be shown.
-    """
-
-    backend: str
-    location: str
-    details: Mapping[str, str]
-    verbs: Verbs
-    timeout_s: float
-    secret: str | None = field(default=None, repr=False)
-
-
 def endpoint(url: EngineURL, settings: Settings) -> Endpoint:
     """The server that a URL names, with the key from the settings or else from the environment.
 
@@ -150,10 +129,8 @@ def endpoint(url: EngineURL, settings: Settings) -> Endpoint:
     return place
 
 
-def session(
-    *, backend: str, location: str, meta: Mapping[str, Any], timeout_s: float, key: str, secret: str | None = None
-) -> Session:
-    """What is known once somebody has answered.
+def verbs(*, backend: str, location: str, meta: Mapping[str, Any], timeout_s: float, key: str) -> Verbs:
+    """How to speak to a server that has answered.
 
     Args:
         backend: its name.
@@ -161,7 +138,6 @@ def session(
         meta: what the server says of itself.
         timeout_s: seconds for one call.
         key: whether there is one, to show.
-        secret: a key that must not be shown.
 
     Raises:
         UnsupportedFeature: the server is too old.
@@ -179,21 +155,16 @@ def session(
             alternative=f"Upgrade it to {since} or later.",
         )
     size = message_bytes(meta)
-    return Session(
+    return Verbs(
         backend=backend,
         location=location,
         details={"gRPC": "answers", "largest message": f"{size:,} bytes", "key": key},
-        verbs=Verbs(
-            backend=backend,
-            capabilities=replace(
-                schema.CAPABILITIES,
-                max_values=(size - schema.HEADROOM) // 4,
-                max_batch_bytes=min(schema.CAPABILITIES.max_batch_bytes, (size - schema.HEADROOM) // 2),
-            ),
-            timeout_s=timeout_s,
+        capabilities=replace(
+            schema.CAPABILITIES,
+            max_values=(size - schema.HEADROOM) // 4,
+            max_batch_bytes=min(schema.CAPABILITIES.max_batch_bytes, (size - schema.HEADROOM) // 2),
         ),
         timeout_s=timeout_s,
-        secret=secret,
     )
 
 

@@ -236,15 +236,10 @@ def _collections(
     place: Endpoint, meta: Mapping[str, Any], definitions: Sequence[Mapping[str, Any]], states: Mapping[str, State]
 ) -> Iterator[Finding]:
     own = Own(place)
-    session = connection.session(
-        backend=place.scheme,
-        location=place.location,
-        meta=meta,
-        timeout_s=place.timeout_s,
-        key="",
-        secret=place.api_key,
+    verbs = connection.verbs(
+        backend=place.scheme, location=place.location, meta=meta, timeout_s=place.timeout_s, key=""
     )
-    with closing(WeaviateBackend(own, session)) as backend:
+    with closing(WeaviateBackend(own, verbs, secret=place.api_key)) as backend:
         own.open_grpc(connection.message_bytes(meta))
         for definition in definitions:
             name = collection.listed(definition)

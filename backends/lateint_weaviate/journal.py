@@ -17,7 +17,7 @@ was merely slow finds its entry gone, and writes again. No two writers write a d
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -188,14 +188,16 @@ def removed(entry: str) -> Steps[None]:
         )
 
 
-def begun(cls: str, entry: str, objects: Iterable[str], left: set[str], timeout_s: float) -> Steps[frozenset[str]]:
+def begun(
+    cls: str, entry: str, objects: Iterable[str], left: Collection[str], timeout_s: float
+) -> Steps[frozenset[str]]:
     """Wait until nobody else writes any of these objects, say that we do, and take over what dead writers left.
 
     Args:
         cls: the class.
         entry: from `new_entry`.
         objects: what is to be written.
-        left: entries of this connection whose writes failed; loses those that are taken over.
+        left: entries of this connection whose writes failed.
         timeout_s: seconds to wait.
 
     Returns:
@@ -227,7 +229,6 @@ def begun(cls: str, entry: str, objects: Iterable[str], left: set[str], timeout_
             for each in dead:
                 if (yield from taken_back(each.uuid)):  # else it has ended, or lives and was renewed: look again
                     taken |= each.objects
-                left.discard(each.uuid)
         else:
             return taken
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import httpx
 
 from lateint import errors
-from lateint.engine.backend import Backend, Failures, IndexInfo
-from lateint.engine.capabilities import Capabilities
 from lateint.engine.registry import Settings
-from lateint.engine.steps import carried_out
+from lateint.engine.shells import Shell
 from lateint.engine.url import EngineURL
-from lateint.filters import Filter
-from lateint.spec import IndexSpec
-from lateint.types import Document, Page, SearchRequest, SearchResult, ServerInfo, Slice
-from lateint_weaviate import connection, schema, wire
-from lateint_weaviate.calls import Call, Http, Pause, Rpc, Steps
-from lateint_weaviate.connection import Endpoint, Session
+from lateint_weaviate import connection, wire
+from lateint_weaviate.calls import Call, Http, Pause, Rpc
+from lateint_weaviate.connection import Endpoint
 from lateint_weaviate.errors import translated
 from lateint_weaviate.protocol import health_weaviate_pb2
-
-T = TypeVar("T")
+from lateint_weaviate.verbs import Verbs
 
 
 def connect(url: EngineURL, settings: Settings) -> WeaviateBackend:
@@ -45,19 +36,18 @@ def connect(url: EngineURL, settings: Settings) -> WeaviateBackend:
     try:
         with translated("connect", backend=place.scheme, secret=place.api_key):
             meta = own.http(connection.META)
-        session = connection.session(
+        verbs = connection.verbs(
             backend=place.scheme,
             location=place.location,
             meta=meta,
             timeout_s=place.timeout_s,
             key="none" if place.api_key is None else "yes",
-            secret=place.api_key,
         )
         own.open_grpc(connection.message_bytes(meta))
     except BaseException:
         own.close()
         raise
-    return WeaviateBackend(own, session)
+    return WeaviateBackend(own, verbs, secret=place.api_key)
 
 
 def borrow(client: Any, settings: Settings) -> WeaviateBackend:  # noqa: ANN401
@@ -67,10 +57,10 @@ def borrow(client: Any, settings: Settings) -> WeaviateBackend:  # noqa: ANN401
     backend, location = connection.borrowed(lent.connection)
     with translated("connect", backend=backend):
         meta = lent.http(connection.META)
-    session = connection.session(
+    verbs = connection.verbs(
         backend=backend, location=location, meta=meta, timeout_s=settings.timeout_s, key="the client's own"
     )
-    return WeaviateBackend(lent, session)
+    return WeaviateBackend(lent, verbs)
 
 
 class Way(ABC):
@@ -158,79 +148,16 @@ class Lent(Way):
         """It is not ours."""
 
 
-class WeaviateBackend(Backend):
+class WeaviateBackend(Shell):
     """Indexes of a server; see `lateint.engine.backend.Backend` for what each verb means."""
 
-    def __init__(self, way: Way, session: Session) -> None:
-        self.name = session.backend
-        self.location = session.location
+    def __init__(self, way: Way, verbs: Verbs, *, secret: str | None = None) -> None:
+        super().__init__(verbs, translated=translated, secret=secret)
         self._way = way
-        self._session = session
-        self._verbs = session.verbs
-        self._one_update = threading.Lock()
-
-    def server_info(self) -> ServerInfo:
-        version = self._run("server_info", None, self._verbs.server_version())
-        return ServerInfo(engine=schema.ENGINE, version=version, location=self.location, details=self._session.details)
-
-    def capabilities(self) -> Capabilities:
-        return self._verbs.capabilities
-
-    def create_index(self, spec: IndexSpec) -> IndexInfo:
-        return self._run("create_index", spec.name, self._verbs.create_index(spec))
-
-    def describe_index(self, name: str, *, vector: str | None = None) -> IndexInfo:
-        return self._run("describe_index", name, self._verbs.describe_index(name, vector))
-
-    def list_indexes(self) -> list[str]:
-        return self._run("list_indexes", None, self._verbs.list_indexes())
-
-    def update_index(self, index: IndexInfo, *, spec: IndexSpec) -> IndexInfo:
-        return self._run("update_index", index.name, self._verbs.update_index(index, spec))
-
-    def drop_index(self, name: str) -> None:
-        self._run("drop_index", name, self._verbs.drop_index(name))
-
-    def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
-        return self._run("write", index.name, self._verbs.write(index, documents))
-
-    def update_payload(self, index: IndexInfo, ids: Sequence[str], *, changes: Mapping[str, Any]) -> Failures:
-        with self._one_update:
-            return self._run("update_payload", index.name, self._verbs.update_payload(index, ids, changes))
-
-    def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> None:
-        self._run("delete", index.name, self._verbs.delete(index, target))
-
-    def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> list[Document]:
-        return self._run("get", index.name, self._verbs.get(index, ids, with_vectors=with_vectors))
-
-    def count(self, index: IndexInfo, condition: Filter | None) -> int:
-        return self._run("count", index.name, self._verbs.count(index, condition))
-
-    def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> list[SearchResult]:
-        return self._run("search", index.name, self._verbs.search(index, requests))
-
-    def scan(
-        self,
-        index: IndexInfo,
-        *,
-        cursor: str | None,
-        limit: int,
-        condition: Filter | None,
-        with_vectors: bool,
-        part: Slice | None = None,
-    ) -> Page:
-        steps = self._verbs.scan(
-            index, cursor=cursor, limit=limit, condition=condition, with_vectors=with_vectors, part=part
-        )
-        return self._run("scan", index.name, steps)
+        self._timeout_s = verbs.timeout_s
 
     def close(self) -> None:
         self._way.close()
-
-    def _run(self, operation: str, index: str | None, steps: Steps[T]) -> T:
-        translating = partial(translated, operation, index, backend=self.name, secret=self._session.secret)
-        return carried_out(steps, self._sent, translating)
 
     def _sent(self, call: Call) -> Any:  # noqa: ANN401
         match call:
@@ -239,4 +166,4 @@ class WeaviateBackend(Backend):
             case Pause(seconds):
                 return time.sleep(seconds)
             case Rpc():
-                return call.read(self._way.rpc(call, call.timeout_s or self._session.timeout_s))
+                return call.read(self._way.rpc(call, call.timeout_s or self._timeout_s))

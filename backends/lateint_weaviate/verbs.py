@@ -19,7 +19,7 @@ from lateint.engine.capabilities import Capabilities
 from lateint.engine.payload import selected
 from lateint.filters import Filter
 from lateint.spec import IndexSpec
-from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, Slice, WriteFailure
+from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure
 from lateint.vectors import MultiVector
 from lateint_weaviate import asking, careful, collection, journal, names, properties, schema, selfcheck, wire
 from lateint_weaviate.calls import Http, Steps
@@ -36,21 +36,27 @@ class Verbs:
     """What the verbs need to know of the place.
 
     Attributes:
-        backend: name to put into errors.
+        backend: see `Backend.name`.
+        location: server, without secrets.
+        details: what else is worth showing.
         capabilities: of an index that lateint creates there.
         timeout_s: seconds for one call.
         memory: of this connection.
     """
 
     backend: str
+    location: str
+    details: Mapping[str, str]
     capabilities: Capabilities
     timeout_s: float
     memory: Memory = field(default_factory=Memory)
 
-    def server_version(self) -> Steps[str]:
-        """For `Backend.server_info`."""
+    def server_info(self) -> Steps[ServerInfo]:
+        """See `Backend.server_info`."""
         found = yield Http("GET", "/meta")
-        return str(found["version"])
+        return ServerInfo(
+            engine=schema.ENGINE, version=str(found["version"]), location=self.location, details=self.details
+        )
 
     def create_index(self, spec: IndexSpec) -> Steps[IndexInfo]:
         """See `Backend.create_index`."""

@@ -164,9 +164,11 @@ class _Write:
     def add(self, document: Document, size: int) -> Steps[None]:
         capabilities = self.handle.info.capabilities
         grown = self.pending.bytes + size - self.pending.sizes.get(document.id, 0)
-        if self.pending.documents and grown > capabilities.max_batch_bytes:
-            yield from self.flush()
-        self.pending.put(document, size)
+        try:
+            if self.pending.documents and grown > capabilities.max_batch_bytes:
+                yield from self.flush()
+        finally:  # it has been drawn, so it is named whatever happens
+            self.pending.put(document, size)
 
     def flush(self) -> Steps[None]:
         """Send the pending batch, once there is room and none of its ids is in flight: order decides who wins."""

@@ -139,6 +139,26 @@ class TestWrite:
         assert report.written == index.count()
         assert {failure.id for failure in report.failed}.isdisjoint(found.id for found in index.scan())
 
+    def test_engine_failure_names_every_document_that_was_drawn(self) -> None:
+        """A generator gives each document once: one that the report does not name is lost.
+
+        Breaks when: the document that was in hand while the batch before it failed is forgotten.
+        """
+        drawn: list[str] = []
+
+        def source() -> Iterator[Document]:
+            for number in range(40):
+                drawn.append(f"d{number}")
+                yield big(drawn[-1])
+
+        backend = Recorder([None, *[errors.StorageFull("full")] * 20])
+        with pytest.raises(errors.StorageFull) as raised:
+            opened(backend).write(source())
+        report = raised.value.report
+        assert report is not None
+        assert report.written + len(report.failed) == len(drawn)
+        assert {failure.id for failure in report.failed} < set(drawn)
+
     def test_failing_source_keeps_what_was_sent(self) -> None:
         """An iterable that breaks is the user's error and passes through, with a note on how far the write came."""
         index = opened(MemoryBackend())

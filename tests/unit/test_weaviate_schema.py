@@ -177,16 +177,16 @@ class TestConnection:
     @pytest.mark.parametrize("version", ["1.32.9", "", "1.29.0"])
     def test_old_server(self, version: str) -> None:
         with pytest.raises(errors.UnsupportedFeature, match=r"1\.33"):
-            connection.session(
+            connection.verbs(
                 backend="weaviate", location="weaviate://x", meta={"version": version}, timeout_s=1, key="none"
             )
 
     def test_message_size(self) -> None:
         """What a server says of its messages bounds a document."""
         meta = {"version": "1.39.0", "grpcMaxMessageSize": 8 * 2**20}
-        session = connection.session(backend="weaviate", location="", meta=meta, timeout_s=1, key="none")
-        assert session.verbs.capabilities.max_values == 7 * 2**20 // 4
-        assert 2 * session.verbs.capabilities.max_batch_bytes < 8 * 2**20
+        verbs = connection.verbs(backend="weaviate", location="", meta=meta, timeout_s=1, key="none")
+        assert verbs.capabilities.max_values == 7 * 2**20 // 4
+        assert 2 * verbs.capabilities.max_batch_bytes < 8 * 2**20
 
 
 class TestErrors:
@@ -225,7 +225,7 @@ class TestVerbs:
 
     @pytest.fixture
     def verbs(self) -> Verbs:
-        return Verbs(backend="weaviate", capabilities=schema.CAPABILITIES, timeout_s=1.0)
+        return Verbs(backend="weaviate", location="", details={}, capabilities=schema.CAPABILITIES, timeout_s=1.0)
 
     def test_nothing_is_created_beside_another(self, verbs: Verbs) -> None:
         """A class that somebody else made under the name is in the way, and nothing is sent."""

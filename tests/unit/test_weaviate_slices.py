@@ -37,7 +37,7 @@ def carried_out(steps: Generator[Any, Any, Page], ids: list[str], asked: list[st
 
 
 def read(ids: list[str], part: Slice | None, *, limit: int, asked: list[str]) -> list[str]:
-    verbs = Verbs(backend="weaviate", capabilities=schema.CAPABILITIES, timeout_s=1.0)
+    verbs = Verbs(backend="weaviate", location="", details={}, capabilities=schema.CAPABILITIES, timeout_s=1.0)
     found: list[str] = []
     cursor = None
     while True:
