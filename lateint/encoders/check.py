@@ -22,7 +22,7 @@ QUERIES = (
     "which token matches best",
     "index",
     "What, if anything, does a document cost, and who pays for it when nobody reads it?",
-    "?",
+    "x",
 )
 DOCUMENTS = (
     "Late interaction keeps one vector per token of a text, and compares them only when a query comes.",
@@ -85,7 +85,8 @@ def check_encoder(
 
     Rows must be finite, of length 1 and no padding; the same text must give the same rows alone, beside others and
     again; queries must fit the length that is promised and not be encoded as documents are. What it cannot find: an
-    error that is the same in every batch, such as wrong positions.
+    error that is the same in every batch, such as wrong positions. An encoder that raises has failed what was being
+    checked, and what follows from it.
 
     Args:
         encoder: what to try.
@@ -105,24 +106,36 @@ def check_encoder(
     )
     findings: list[Finding] = []
     for noun, encode, given in sides:
-        together = list(encode(given))
-        shape = _shape(together, encoder.dim, len(given))
-        findings.append(_finding(f"{noun}: shape", shape))
-        if shape:
-            continue  # nothing else can be compared
-        alone = [encode([item])[0] for item in given]
-        slack = _slack(encoder, together)
-        findings += [
-            _finding(f"{noun}: finite", _finite(together + alone)),
-            _finding(f"{noun}: no padding", _padding(together, alone)),
-            _finding(f"{noun}: length 1", _unit(together + alone)),
-            _finding(f"{noun}: alone as in a batch", _apart(together, alone, slack)),
-            _finding(f"{noun}: in any order", _apart(together, list(encode(given[::-1]))[::-1], slack)),
-            _finding(f"{noun}: again the same", _apart(together, list(encode(given)), slack)),
-            _sides(encoder, noun, encode, given, together=together, slack=slack),
-        ]
-    findings += [_limit(encoder, texts), _origins(encoder, texts, items), _asymmetry(encoder, texts)]
+        findings += _tried(f"{noun}: encoded", _side(encoder, noun, encode, given))
+    findings += _tried("queries: as long as promised", _limit(encoder, texts))
+    findings += _tried("origins: one for each row", _origins(encoder, texts, items))
+    findings += _tried("queries are not encoded as documents", _asymmetry(encoder, texts))
     return EncoderReport(tuple(findings))
+
+
+def _tried(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Findings, and one of that name more where the encoder raises instead of giving rows."""
+    try:
+        yield from findings
+    except Exception as error:  # an encoder is anybody's code
+        yield Finding(name, "failed", f"{type(error).__name__}: {error}")
+
+
+def _side(encoder: Encoder, noun: str, encode: Encode, given: list[Any]) -> Iterator[Finding]:
+    together = list(encode(given))
+    shape = _shape(together, encoder.dim, len(given))
+    yield _finding(f"{noun}: shape", shape)
+    if shape:
+        return  # nothing else can be compared
+    alone = [encode([item])[0] for item in given]
+    slack = _slack(encoder, together)
+    yield _finding(f"{noun}: finite", _finite(together + alone))
+    yield _finding(f"{noun}: no padding", _padding(together, alone))
+    yield _finding(f"{noun}: length 1", _unit(together + alone))
+    yield _finding(f"{noun}: alone as in a batch", _apart(together, alone, slack))
+    yield _finding(f"{noun}: in any order", _apart(together, list(encode(given[::-1]))[::-1], slack))
+    yield _finding(f"{noun}: again the same", _apart(together, list(encode(given)), slack))
+    yield _sides(encoder, noun, encode, given, together=together, slack=slack)
 
 
 def _samples(encoder: Encoder) -> Sequence[Any]:
@@ -198,19 +211,21 @@ def _sides(
     return _finding(name, "; ".join(wrong))
 
 
-def _limit(encoder: Encoder, texts: list[str]) -> Finding:
+def _limit(encoder: Encoder, texts: list[str]) -> Iterator[Finding]:
     name, limit = "queries: as long as promised", encoder.max_query_tokens
     if limit is None:
-        return Finding(name, "skipped", "no limit is promised")
+        yield Finding(name, "skipped", "no limit is promised")
+        return
     longest = max(len(rows) for rows in encoder.encode_queries([*texts, *(f"{text} " * 3 for text in texts)]))
-    return _finding(name, f"a query has {longest} rows, and {limit} is the limit" if longest > limit else "")
+    yield _finding(name, f"a query has {longest} rows, and {limit} is the limit" if longest > limit else "")
 
 
-def _origins(encoder: Encoder, texts: list[str], items: list[Any]) -> Finding:
+def _origins(encoder: Encoder, texts: list[str], items: list[Any]) -> Iterator[Finding]:
     name = "origins: one for each row"
     if not isinstance(encoder, Tracing):
-        return Finding(name, "skipped", "the encoder does not tell them")
-    return _finding(name, "; ".join(_untold(encoder, texts, items)))
+        yield Finding(name, "skipped", "the encoder does not tell them")
+        return
+    yield _finding(name, "; ".join(_untold(encoder, texts, items)))
 
 
 def _untold(encoder: Any, texts: list[str], items: list[Any]) -> Iterator[str]:  # noqa: ANN401 - both protocols at once
@@ -225,10 +240,16 @@ def _untold(encoder: Any, texts: list[str], items: list[Any]) -> Iterator[str]: 
                 yield f"{noun} {at} has {len(rows)} rows and {len(told.origins)} origins"
 
 
-def _asymmetry(encoder: Encoder, texts: list[str]) -> Finding:
+def _asymmetry(encoder: Encoder, texts: list[str]) -> Iterator[Finding]:
     name = "queries are not encoded as documents"
     if encoder.document_kind != "text":
-        return Finding(name, "skipped", "documents are images")
-    pairs = zip(encoder.encode_queries(texts), encoder.encode_documents(texts), strict=True)
+        yield Finding(name, "skipped", "documents are images")
+        return
+    try:
+        documents = encoder.encode_documents(texts)
+    except errors.InvalidInput as error:  # one that looks up what was encoded before
+        yield Finding(name, "skipped", f"the encoder takes no query for a document: {error}")
+        return
+    pairs = zip(encoder.encode_queries(texts), documents, strict=True)
     same = all(query.shape == document.shape and np.allclose(query, document, atol=1e-6) for query, document in pairs)
-    return _finding(name, "they give the same rows: is a prompt or marker missing?" if same else "")
+    yield _finding(name, "they give the same rows: is a prompt or marker missing?" if same else "")

@@ -150,6 +150,10 @@ class TestCheck:
         assert told["ok"]
         assert {finding["status"] for finding in told["findings"]} == {"ok", "skipped"}
 
+    def test_the_one_without_weights(self) -> None:
+        """The first thing to try out where no model is at hand."""
+        assert run("encoder", "check", "hashing").exit_code == 0
+
     def test_one_that_is_not_to_be_trusted(self, text_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Exit code 3, as for an index that does not verify."""
         monkeypatch.setattr("lateint.encoders.sentence_transformers.SentenceTransformersEncoder._shaped", doubled)

@@ -11,7 +11,7 @@ import pytest
 
 import lateint
 from lateint import errors
-from lateint.encoders import Encoding, HashingEncoder, Token, check_encoder
+from lateint.encoders import Encoding, HashingEncoder, Token, check_encoder, from_arrays
 from lateint.encoders.base import DocumentKind, Score
 
 
@@ -144,6 +144,22 @@ class RightOnly(Toy):
         return [one[::-1] for one in rows] if self.left else rows
 
 
+class AloneOnly(Toy):
+    """Stacks rows of different lengths."""
+
+    def encode_documents(self, items: Sequence[str]) -> Sequence[Any]:
+        return list(np.stack(list(super().encode_documents(items))))
+
+
+class NoneAlone(Toy):
+    """Loses the axis of the batch where there is one text, and gives a row where an array is meant."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Sequence[Any]:
+        if len(texts) == 1:
+            raise IndexError("too many indices for array")
+        return super().encode_queries(texts)
+
+
 class Mistold(Toy):
     """Tells what rows stand for, and forgets the marker."""
 
@@ -159,10 +175,25 @@ class Mistold(Toy):
 
 @pytest.mark.parametrize("encoder", [Toy(), HashingEncoder(), HashingEncoder(dim=3)], ids=repr)
 def test_honest_encoders_pass(encoder: Any) -> None:
-    """An alarm that rings for nothing is switched off. `?` has no words to hash, so the hashing one gets its own texts."""
-    report = check_encoder(encoder, queries=["how does a parser work", "index"], documents=["parsers parse", "x y z w"])
-    assert report.ok
+    """An alarm that rings for nothing is switched off."""
+    report = check_encoder(encoder)
+    assert report.failed == ()
     report.raise_if_failed()
+
+
+def test_what_was_encoded_before_can_be_checked() -> None:
+    """Nobody has the queries encoded as documents: that is no defect, and must not end the check."""
+    queries, documents = ["how does a parser work", "index"], ["parsers parse", "x y z w"]
+    toy = Toy()
+    encoder = from_arrays(
+        dict(zip(queries, toy.encode_queries(queries), strict=True)),
+        dict(zip(documents, toy.encode_documents(documents), strict=True)),
+        dim=toy.dim,
+        fingerprint={"kind": "kept"},
+    )
+    report = check_encoder(encoder, queries=queries, documents=documents)
+    assert report.failed == ()
+    assert "queries are not encoded as documents" in {one.name for one in report.findings if one.status == "skipped"}
 
 
 @pytest.mark.parametrize(
@@ -180,6 +211,8 @@ def test_honest_encoders_pass(encoder: Any) -> None:
         (OneMissing, "documents: shape", "3 arrays for 4 items"),
         (Doubles, "queries: shape", "item 0 is float64"),
         (RightOnly, "documents: padded on either side", "left: a row moves by"),
+        (AloneOnly, "documents: encoded", "ValueError: all input arrays must have the same shape"),
+        (NoneAlone, "queries: encoded", "IndexError: too many indices"),
         (Mistold, "origins: one for each row", "query 0 has"),
     ],
 )
