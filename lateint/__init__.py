@@ -16,6 +16,7 @@ import logging
 from lateint import errors, scoring
 from lateint.aclient import AsyncClient, AsyncIndex, AsyncScan, aconnect
 from lateint.client import Client, Index, Scan, connect
+from lateint.encoders import check_encoder, encoder
 from lateint.engine.capabilities import Capabilities, Feature
 from lateint.engine.pipelines import Progress
 from lateint.engine.retry import RetryPolicy
@@ -57,7 +58,9 @@ __all__ = [
     "aconnect",
     "as_multivector",
     "averify",
+    "check_encoder",
     "connect",
+    "encoder",
     "errors",
     "field",
     "ids",

@@ -261,10 +261,10 @@ class SourceChanged(CopyError):
 
 
 class VerificationFailed(LateintError):
-    """An index does not return what the reference scorer says it should.
+    """An index does not return what the reference scorer says it should, or an encoder gives what it cannot score.
 
     Attributes:
-        report: the whole finding.
+        report: the whole finding, for an index.
     """
 
     def __init__(self, message: str, *, hint: str = "", report: VerificationReport | None = None) -> None:

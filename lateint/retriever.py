@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from itertools import islice
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from lateint import errors
 from lateint.client import Index
-from lateint.encoders.base import Encoder
+from lateint.encoders.base import MADE_WITH, Encoder
+from lateint.encoders.stream import encoded
 from lateint.engine.pipelines import ProgressCallback
 from lateint.filters import Filter
 from lateint.types import Document, SearchResult, WriteReport
 
-TextItem: TypeAlias = tuple[str, str] | tuple[str, str, Mapping[str, Any]]
-
-_TEXTS_AT_ONCE = 64
+Item: TypeAlias = tuple[str, Any] | tuple[str, Any, Mapping[str, Any]]
 
 
 class Retriever:
@@ -40,21 +39,22 @@ class Retriever:
 
     def add(
         self,
-        texts: Mapping[str, str] | Iterable[TextItem],
+        items: Mapping[str, Any] | Iterable[Item],
         *,
         on_error: str = "raise",
         progress: ProgressCallback | None = None,
     ) -> WriteReport:
-        """Encode and write texts; streams, encoding while earlier batches are on their way.
+        """Encode and write documents; streams in bounded memory, encoding one chunk while the one before is written.
 
         Args:
-            texts: id to text; or pairs of id and text, or triples with a payload.
+            items: id to document; or pairs of id and document, or triples with a payload. A document is what the
+                encoder takes: a text, or an image.
             on_error: as for `Index.write`.
             progress: as for `Index.write`.
         """
-        items: Iterable[TextItem] = texts.items() if isinstance(texts, Mapping) else texts
-        total = len(items) if isinstance(items, Sized) else None
-        return self.index._write(self._documents(iter(items)), on_error=on_error, progress=progress, total=total)  # noqa: SLF001
+        pairs: Iterable[Item] = items.items() if isinstance(items, Mapping) else items
+        total = len(pairs) if isinstance(pairs, Sized) else None
+        return self.index._write(self._documents(pairs), on_error=on_error, progress=progress, total=total)  # noqa: SLF001
 
     def search(
         self,
@@ -66,44 +66,40 @@ class Retriever:
         payload: bool | Iterable[str] = True,
         timeout_s: float | None = None,
     ) -> SearchResult:
-        """The `k` documents that match a text best; the options are those of `Index.search`."""
+        """The `k` documents that match a text best; the options are those of `Index.search`.
+
+        The score is the one that the model was trained with: for MeanMaxSim the engine's sum over the query's rows.
+        """
         if not isinstance(text, str):
             raise errors.InvalidInput(f"query {text!r} is not text.", hint="Search a matrix with index.search(…).")
         query = self.encoder.encode_queries([text])[0]
-        return self.index.search(query, k, filter=filter, exact=exact, payload=payload, timeout_s=timeout_s)
+        result = self.index.search(query, k, filter=filter, exact=exact, payload=payload, timeout_s=timeout_s)
+        if getattr(self.encoder, "score", "maxsim") == "maxsim":
+            return result
+        return replace(result, hits=tuple(replace(hit, score=hit.score / len(query)) for hit in result))
 
-    def _documents(self, items: Iterator[TextItem]) -> Iterator[Document | errors.InvalidInput]:
-        while chunk := list(islice(items, _TEXTS_AT_ONCE)):
-            try:
-                for item in chunk:
-                    _check_item(item)
-                encoded: list[Any] = self.encoder.encode_documents([item[1] for item in chunk])
-            except errors.InvalidInput:
-                encoded = [self._encoded(item) for item in chunk]  # one of them is at fault, and has to be named
-            for item, vectors in zip(chunk, encoded, strict=True):
-                if isinstance(vectors, errors.InvalidInput):
-                    yield vectors
-                else:
-                    yield Document(item[0], vectors, item[2] if len(item) == 3 else {})
-
-    def _encoded(self, item: TextItem) -> Any:  # noqa: ANN401
-        try:
-            _check_item(item)
-        except errors.InvalidInput as error:
-            return error
-        try:
-            return self.encoder.encode_documents([item[1]])[0]
-        except errors.InvalidInput as error:
-            return errors.InvalidInput(f"document {item[0]!r}: {error}", document=item[0])
+    def _documents(self, items: Iterable[Item]) -> Iterator[Document | errors.InvalidInput]:
+        for item, vectors in encoded(self.encoder, ((item, _document_of(item)) for item in items)):
+            if not isinstance(vectors, errors.InvalidInput):
+                yield Document(item[0], vectors, item[2] if len(item) == 3 else {})
+            elif _is_item(item):
+                yield errors.InvalidInput(f"document {item[0]!r}: {vectors}", document=str(item[0]))
+            else:
+                yield vectors
 
 
-def _check_item(item: object) -> None:
-    if not isinstance(item, (tuple, list)) or not 2 <= len(item) <= 3 or not isinstance(item[1], str):
-        raise errors.InvalidInput(
-            f"{item!r:.80} is not an id with a text.",
-            hint="Pass {id: text}, (id, text) or (id, text, payload).",
-            document=str(item[0]) if isinstance(item, (tuple, list)) and item else None,
-        )
+def _is_item(item: object) -> bool:
+    return isinstance(item, (tuple, list)) and 2 <= len(item) <= 3
+
+
+def _document_of(item: Item) -> Any:  # noqa: ANN401 - whatever the encoder takes
+    if _is_item(item):
+        return item[1]
+    return errors.InvalidInput(
+        f"{item!r:.80} is not an id with a text or an image.",
+        hint="Pass {id: text}, (id, text) or (id, text, payload).",
+        document=str(item[0]) if isinstance(item, (tuple, list)) and item else None,
+    )
 
 
 def check_encoder_of(index: Index, encoder: Encoder) -> None:
@@ -120,7 +116,6 @@ def check_encoder_of(index: Index, encoder: Encoder) -> None:
             f"the encoder makes rows of {encoder.dim}, index {spec.name!r} holds rows of {spec.dim}.",
             hint=f"Use the model that the index was made with, or create an index with dim={encoder.dim}.",
         )
-    mine = dict(encoder.fingerprint)
     if spec.encoder is None:
         warnings.warn(
             f"index {spec.name!r} does not say which encoder made its vectors; if it was this one, bind it: "
@@ -128,13 +123,35 @@ def check_encoder_of(index: Index, encoder: Encoder) -> None:
             stacklevel=3,
         )
         return
-    different = [
-        f"{part} is {mine.get(part)!r} here and {spec.encoder.get(part)!r} in the index"
-        for part in sorted(mine.keys() | spec.encoder.keys())
-        if mine.get(part) != spec.encoder.get(part)
-    ]
-    if different:
+    mine, theirs = dict(encoder.fingerprint), dict(spec.encoder)
+    around = _differences(_part(mine), _part(theirs))
+    mine.pop(MADE_WITH, None)
+    theirs.pop(MADE_WITH, None)
+    if different := _differences(mine, theirs):
         raise errors.EncoderMismatch(
-            f"index {spec.name!r} was made with another encoder: {'; '.join(different)}.",
+            f"index {spec.name!r} was made with another encoder: {'; '.join([*different, *around])}.",
             hint="Use that one, or encode the documents again into another index.",
         )
+    if around:
+        warnings.warn(
+            f"index {spec.name!r} was made with the same encoder under other circumstances: {'; '.join(around)}. "
+            "Scores may differ by rounding.",
+            stacklevel=3,
+        )
+
+
+def _part(fingerprint: Mapping[str, Any]) -> Mapping[str, Any]:
+    part = fingerprint.get(MADE_WITH)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any], within: str = "") -> list[str]:
+    """Which parts differ, down to the innermost."""
+    found: list[str] = []
+    for part in sorted(mine.keys() | theirs.keys()):
+        here, there = mine.get(part), theirs.get(part)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            found += _differences(here, there, f"{within}{part}.")
+        elif here != there:
+            found.append(f"{within}{part} is {here!r} here and {there!r} in the index")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +77,22 @@ def own_vespa() -> type[OwnVespa]:
     """For tests that kill a Vespa server, or order faults from it: `with own_vespa(folder) as server`."""
     with _or_skip("vespa"):
         return vespa_discovery.own_vespa()
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a tiny ColBERT."""
+    from tests.checkpoints.text import build_bert_colbert  # noqa: PLC0415 - torch is not for every test
+
+    return build_bert_colbert(tmp_path_factory.mktemp("models") / "colbert")
+
+
+@pytest.fixture(scope="session")
+def page_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders with a tiny checkpoint of every family of page models."""
+    from tests.checkpoints.vision import BUILDERS  # noqa: PLC0415 - torch is not for every test
+
+    return {family: build(tmp_path_factory.mktemp("models") / family) for family, build in BUILDERS.items()}
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from lateint.cli.create import create
 from lateint.cli.demo import demo
 from lateint.cli.doctor import doctor
 from lateint.cli.drop import drop
+from lateint.cli.encoder import encoder
 from lateint.cli.output import say
 from lateint.cli.push import push
 from lateint.cli.schema import schema
@@ -71,7 +72,7 @@ def app(*, debug: bool) -> None:
     """
 
 
-for command in (demo, backends, doctor, create, schema, push, search, show, verify, drop):
+for command in (demo, backends, doctor, create, schema, push, search, show, verify, drop, encoder):
     app.add_command(command)
 
 

@@ -10,9 +10,8 @@ import click
 import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
-from lateint.cli.encoders import HASHING
 from lateint.cli.output import say
-from lateint.encoders import HashingEncoder
+from lateint.encoders import Encoder
 from lateint.engine.prepare import check_spec
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -34,12 +33,24 @@ _OPTIONS = (
         "--field", "fields", multiple=True, metavar="NAME:TYPE", help="A payload field for filters. Repeatable."
     ),
     click.option("--normalize/--no-normalize", default=True, help="Scale rows and queries to length 1 [default: yes]."),
-    click.option("--encoder", type=click.Choice([HASHING]), help="Bind an encoder; it sets --dim if that is left out."),
+    click.option(
+        "--encoder",
+        metavar="NAME",
+        help="Bind an encoder: a model on the hub, a folder that holds one, or 'hashing'. It knows --dim.",
+    ),
+    click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model."),
 )
 
 
 def spec_of(
-    index: str, *, dim: int | None, dtype: str, fields: tuple[str, ...], normalize: bool, encoder: str | None
+    index: str,
+    *,
+    dim: int | None,
+    dtype: str,
+    fields: tuple[str, ...],
+    normalize: bool,
+    encoder: str | None,
+    trust_remote_code: bool,
 ) -> lateint.IndexSpec:
     """What an index is to be.
 
@@ -47,7 +58,7 @@ def spec_of(
         UsageError: that is no index.
     """
     try:
-        bound = None if encoder is None else HashingEncoder() if dim is None else HashingEncoder(dim)
+        bound = None if encoder is None else lateint.encoder(encoder, dim=dim, trust_remote_code=trust_remote_code)
         return lateint.IndexSpec(
             index,
             _dim(dim, bound),
@@ -75,6 +86,7 @@ def create(
     fields: tuple[str, ...],
     normalize: bool,
     encoder: str | None,
+    trust_remote_code: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -82,7 +94,15 @@ def create(
 
     Field types: keyword, text, integer, float, boolean, datetime, keyword[], integer[], float[].
     """
-    spec = spec_of(index, dim=dim, dtype=dtype, fields=fields, normalize=normalize, encoder=encoder)
+    spec = spec_of(
+        index,
+        dim=dim,
+        dtype=dtype,
+        fields=fields,
+        normalize=normalize,
+        encoder=encoder,
+        trust_remote_code=trust_remote_code,
+    )
     with lateint.connect(url, read_only=dry_run) as client:
         location = client.server_info().location
         if dry_run:
@@ -94,7 +114,7 @@ def create(
     say(f"{'Could create' if dry_run else 'Created'} index {index!r} at {location}.")
 
 
-def _dim(dim: int | None, encoder: HashingEncoder | None) -> int:
+def _dim(dim: int | None, encoder: Encoder | None) -> int:
     if encoder is not None:
         return encoder.dim
     if dim is None:

@@ -8,14 +8,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from lateint import errors
 from lateint.cli import arrays
 from lateint.cli.parsing import parsed
-from lateint.encoders import Encoder
+from lateint.encoders import DocumentKind, Encoder
+from lateint.encoders.images import list_images
+from lateint.encoders.stream import encoded
 from lateint.spec import FieldType, IndexSpec
 from lateint.types import Document, check_id
 from lateint.vectors import MultiVector, as_multivector
@@ -24,15 +26,16 @@ STDIN = Path("-")
 ARRAY_SUFFIXES = (".npz", ".safetensors")
 LINE_SUFFIXES = (".jsonl", ".ndjson")
 
-_TEXTS_AT_ONCE = 64
-_KEYS = {"id", "text", "payload"}
+_ARTICLE: Mapping[DocumentKind, str] = {"text": "a text", "image": "an image"}
+_KEYS = {"id", "text", "image", "payload"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     place: str
     id: str
-    text: str
+    kind: DocumentKind
+    item: str | Path
     payload: Mapping[str, Any]
 
 
@@ -62,7 +65,13 @@ class Reader:
             InvalidInput: a whole file cannot be read.
         """
         for path in paths:
-            yield from self._from_arrays(path) if path.suffix in ARRAY_SUFFIXES else self._from_lines(path)
+            if path.is_dir():
+                pages = ((page, page.relative_to(path).as_posix()) for page in list_images(path))
+                yield from self._encoded(_Line(str(page), name, "image", page, {}) for page, name in pages)
+            elif path.suffix in ARRAY_SUFFIXES:
+                yield from self._from_arrays(path)
+            else:
+                yield from self._encoded(_read_lines(path))
 
     def _from_arrays(self, path: Path) -> Iterator[_Item]:
         for name, vectors, payload in arrays.read(path):
@@ -71,26 +80,25 @@ class Reader:
             except errors.InvalidInput as error:
                 yield _placed(f"{path}, document {name!r}", error)
 
-    def _from_lines(self, path: Path) -> Iterator[_Item]:
-        read = _read_lines(path)
-        while chunk := list(islice(read, _TEXTS_AT_ONCE)):
-            encoded = iter(self._encoded([line for line in chunk if isinstance(line, _Line)]))
-            for line in chunk:
-                yield line if isinstance(line, errors.InvalidInput) else next(encoded)
+    def _encoded(self, lines: Iterable[_Line | errors.InvalidInput]) -> Iterator[_Item]:
+        first = next(lines := iter(lines), None)  # no model is loaded for an empty file
+        if first is None:
+            return
+        for line, vectors in encoded(self._encoder, ((line, self._item(line)) for line in chain([first], lines))):
+            if isinstance(line, errors.InvalidInput):
+                yield line
+            elif isinstance(vectors, errors.InvalidInput):
+                yield _placed(line.place, vectors)
+            else:
+                yield Document(line.id, vectors, _payload(line.payload, self.spec.fields))
 
-    def _encoded(self, lines: list[_Line]) -> list[_Item]:
-        if not lines:
-            return []
-        try:
-            encoded = self._encoder.encode_documents([line.text for line in lines])
-        except errors.InvalidInput as error:
-            if len(lines) == 1:
-                return [_placed(lines[0].place, error)]
-            return [item for line in lines for item in self._encoded([line])]  # one is to blame, the others are not
-        return [
-            Document(line.id, vectors, _payload(line.payload, self.spec.fields))
-            for line, vectors in zip(lines, encoded, strict=True)
-        ]
+    def _item(self, line: _Line | errors.InvalidInput) -> str | Path | errors.InvalidInput:
+        if isinstance(line, errors.InvalidInput) or line.kind == self._encoder.document_kind:
+            return line if isinstance(line, errors.InvalidInput) else line.item
+        return errors.InvalidInput(
+            f"this is {_ARTICLE[line.kind]}, and the encoder takes {self._encoder.document_kind}s.",
+            hint="Choose another with --encoder.",
+        )
 
 
 def read_queries(path: Path, make_encoder: Callable[[], Encoder]) -> Iterator[MultiVector]:
@@ -109,7 +117,7 @@ def read_queries(path: Path, make_encoder: Callable[[], Encoder]) -> Iterator[Mu
 def _query(value: Mapping[str, Any], make_encoder: Callable[[], Encoder]) -> MultiVector:
     match value:
         case {"text": str(text), **rest} if not rest:
-            return make_encoder().encode_queries([text])[0]
+            return as_multivector(make_encoder().encode_queries([text])[0])
         case {"vectors": list(vectors), **rest} if not rest:
             return as_multivector(vectors)
     raise errors.InvalidInput("not a query.", hint='Write {"text": "…"} or {"vectors": [[…], …]} on each line.')
@@ -148,15 +156,24 @@ def _object(raw: bytes | str) -> dict[str, Any]:
 
 
 def _line(place: str, value: Mapping[str, Any]) -> _Line:
-    missing, unknown = sorted({"id", "text"} - value.keys()), sorted(value.keys() - _KEYS)
-    if missing or unknown:
+    kinds: list[DocumentKind] = [kind for kind in _ARTICLE if kind in value]
+    wrong = [f"{name!r} is not known." for name in sorted(value.keys() - _KEYS)]
+    if not kinds:
+        wrong.insert(0, "no 'text'.")
+    if "id" not in value:
+        wrong.insert(0, "no 'id'.")
+    if wrong or len(kinds) > 1:
         raise errors.InvalidInput(
-            f"no {missing[0]!r}." if missing else f"{unknown[0]!r} is not known.",
-            hint='Write {"id": "…", "text": "…", "payload": {…}} on each line; all else goes into the payload.',
+            wrong[0] if wrong else "both a text and an image.",
+            hint='Write {"id": "…", "text": "…", "payload": {…}} on each line, or "image" and a path for "text"; all '
+            "else goes into the payload.",
         )
-    if not isinstance(value["text"], str):
-        raise errors.InvalidInput("the text is not text.")
-    return _Line(place, check_id(value["id"]), value["text"], value.get("payload", {}))
+    item = value[kinds[0]]
+    if not isinstance(item, str):
+        raise errors.InvalidInput(f"the {kinds[0]} is not text.")
+    return _Line(
+        place, check_id(value["id"]), kinds[0], Path(item) if kinds[0] == "image" else item, value.get("payload", {})
+    )
 
 
 def _payload(payload: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import ARRAY_SUFFIXES, LINE_SUFFIXES, STDIN, Reader
-from lateint.cli.encoders import encoder_for, encoder_option
+from lateint.cli.encoders import encoder_for, encoder_options
 from lateint.cli.output import amount, print_table, progress, say, stopwatch
 from lateint.encoders import Encoder
 from lateint.engine.prepare import prepared_document
@@ -24,7 +25,7 @@ from lateint.retriever import check_encoder_of
 def _files(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
     known = (*LINE_SUFFIXES, *ARRAY_SUFFIXES)
     for path in paths:
-        if path != STDIN and path.suffix not in known:
+        if path != STDIN and path.suffix not in known and not path.is_dir():
             raise click.BadParameter(f"{path}: a file of this kind cannot be read; {', '.join(known)} can.")
         if path == STDIN and sys.stdin is None:
             raise click.BadParameter("-: standard input is closed. Pipe something into it, or name a file.")
@@ -39,10 +40,10 @@ def _files(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tu
     nargs=-1,
     required=True,
     metavar="FILE…",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
     callback=_files,
 )
-@encoder_option
+@encoder_options
 @click.option("--on-error", type=click.Choice(["raise", "report"]), default="raise", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Read and check everything, and write nothing.")
 @json_option
@@ -52,6 +53,7 @@ def push(
     index: str,
     files: tuple[Path, ...],
     encoder: str | None,
+    trust_remote_code: bool,
     on_error: str,
     dry_run: bool,
     as_json: bool,
@@ -63,17 +65,21 @@ def push(
     \b
     .jsonl, .ndjson, or - for standard input, a line a document:
       {"id": "a-1", "text": "what to encode", "payload": {"year": 2024}}
+      {"id": "p-1", "image": "scans/p-1.png", "payload": {"year": 2024}}
     .npz, .safetensors, with these arrays:
       tokens   (rows, dim)       float32, float16; bfloat16 in safetensors
       offsets  (documents + 1,)  integers: where each document begins and ends
       ids      (documents,)      lines of UTF-8 as uint8; text in npz
       payload  (documents,)      optional: JSON objects, kept like ids
+    a folder, with an encoder of page images:
+      PNG and JPEG files; the id of a page is its path in the folder
 
     With --on-error report, what is wrong is left out and listed, and the exit code is 4.
     """  # noqa: D301 - the escape is click's mark for lines to leave alone
     with lateint.connect(url, read_only=dry_run) as client:
         opened = client.open(index, write=not dry_run)
-        documents = Reader(opened.spec, lambda: _checked_encoder(opened, encoder)).documents(files)
+        make = partial(_checked_encoder, opened, encoder, trust_remote_code=trust_remote_code)
+        documents = Reader(opened.spec, make).documents(files)
         with stopwatch() as seconds, progress() as step:
             try:
                 if dry_run:
@@ -98,8 +104,8 @@ def push(
     report.raise_for_failures()
 
 
-def _checked_encoder(index: lateint.Index, chosen: str | None) -> Encoder:
-    encoder = encoder_for(index, chosen)
+def _checked_encoder(index: lateint.Index, chosen: str | None, *, trust_remote_code: bool) -> Encoder:
+    encoder = encoder_for(index, chosen, trust_remote_code=trust_remote_code)
     check_encoder_of(index, encoder)
     return encoder
 

@@ -34,6 +34,7 @@ def schema(
     fields: tuple[str, ...],
     normalize: bool,
     encoder: str | None,
+    trust_remote_code: bool,
     out: Path,
     force: bool,
     as_json: bool,
@@ -43,7 +44,15 @@ def schema(
     For engines that hold an index only once files were deployed to them, which `lateint create` does for you. Nothing
     is connected to: URL may leave out the host. Field types: see `lateint create --help`.
     """
-    spec = spec_of(index, dim=dim, dtype=dtype, fields=fields, normalize=normalize, encoder=encoder)
+    spec = spec_of(
+        index,
+        dim=dim,
+        dtype=dtype,
+        fields=fields,
+        normalize=normalize,
+        encoder=encoder,
+        trust_remote_code=trust_remote_code,
+    )
     package = registry.packaged(url, spec, lambda path: _read(out / path))
     written = {path: text for path, text in package.files.items() if _read(out / path) != text}
     other = [path for path in written if (out / path).exists()]

@@ -10,7 +10,7 @@ import click
 import lateint
 from lateint import filters
 from lateint.cli.answers import answer, json_option
-from lateint.cli.encoders import encoder_for, encoder_option
+from lateint.cli.encoders import encoder_for, encoder_options
 from lateint.cli.output import amount, print_table, say, stopwatch
 from lateint.cli.parsing import parsed
 from lateint.spec import suggestion
@@ -30,7 +30,7 @@ def _filter(_: click.Context, __: click.Parameter, text: str | None) -> filters.
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many hits.")
 @click.option("--filter", "condition", callback=_filter, metavar="JSON", help="Only documents that pass.")
 @click.option("--field", "fields", multiple=True, metavar="NAME", help="A payload field to return; all if left out.")
-@encoder_option
+@encoder_options
 @json_option
 def search(
     *,
@@ -41,6 +41,7 @@ def search(
     condition: filters.Filter | None,
     fields: tuple[str, ...],
     encoder: str | None,
+    trust_remote_code: bool,
     as_json: bool,
 ) -> None:
     """Search INDEX for TEXT.
@@ -50,7 +51,7 @@ def search(
     """
     with lateint.connect(url, read_only=True) as client:
         opened = client.open(index)
-        retriever = lateint.Retriever(opened, encoder_for(opened, encoder))
+        retriever = lateint.Retriever(opened, encoder_for(opened, encoder, trust_remote_code=trust_remote_code))
         with stopwatch() as seconds:
             result = retriever.search(text, k, filter=condition, payload=fields or True)
     _warn_of_unknown(fields, opened.spec, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import read_queries
-from lateint.cli.encoders import encoder_for, encoder_option
+from lateint.cli.encoders import encoder_for, encoder_options
 from lateint.cli.output import plain, progress, say, stopwatch
 
 
@@ -25,7 +26,7 @@ from lateint.cli.output import plain, progress, say, stopwatch
 )
 @click.option("--sample", type=click.IntRange(min=1), help="How many documents to read; all if left out.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sample and the made queries.")
-@encoder_option
+@encoder_options
 @json_option
 def verify(
     *,
@@ -35,6 +36,7 @@ def verify(
     sample: int | None,
     seed: int,
     encoder: str | None,
+    trust_remote_code: bool,
     as_json: bool,
 ) -> None:
     """Check that INDEX returns what it should.
@@ -46,7 +48,8 @@ def verify(
         raise click.UsageError("--encoder is for the texts of --queries.")
     with lateint.connect(url, read_only=True) as client:
         opened = client.open(index)
-        asked = None if queries is None else list(read_queries(queries, lambda: encoder_for(opened, encoder)))
+        make = cache(lambda: encoder_for(opened, encoder, trust_remote_code=trust_remote_code))
+        asked = None if queries is None else list(read_queries(queries, make))
         if asked == []:
             raise errors.ConfigurationError(
                 f"{queries} holds no queries: nothing would be asked.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lateint import errors
+from lateint.encoders.base import DocumentKind, Score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,10 @@ class HashingEncoder:
         InvalidInput: `dim` is not an integer from 1 to 65,536.
     """
 
+    max_query_tokens: int | None = None
+    score: Score = "maxsim"
+    document_kind: DocumentKind = "text"
+
     def __init__(self, dim: int = 128) -> None:
         if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= MAX_DIM:
             raise errors.InvalidInput(
@@ -80,13 +85,13 @@ class HashingEncoder:
         """
         return self._encode(texts, _query_words)
 
-    def encode_documents(self, texts: Sequence[str]) -> list[MultiVector]:
+    def encode_documents(self, items: Sequence[str]) -> list[MultiVector]:
         """One array of shape (distinct words, dim) per text, rows of length 1.
 
         Raises:
             InvalidInput: names the text that has no words.
         """
-        return self._encode(texts, _document_words)
+        return self._encode(items, _document_words)
 
     def _encode(self, texts: Sequence[str], choose: Callable[[str], list[str]]) -> list[MultiVector]:
         if isinstance(texts, str):

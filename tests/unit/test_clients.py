@@ -228,12 +228,18 @@ class TestRetriever:
         index.update(encoder=encoder.fingerprint)
         lateint.Retriever(index, encoder)
 
-    @pytest.mark.parametrize("item", ["text", ("a",), ("a", 5), ("a", "b", {}, "c")])
+    @pytest.mark.parametrize("item", ["text", ("a",), ("a", "b", {}, "c")])
     def test_items_of_another_shape(self, item: Any) -> None:
         """A list of texts without ids is the most likely mistake."""
         index, encoder = self.made()
         with pytest.raises(errors.InvalidInput, match="not an id with a text"):
             lateint.Retriever(index, encoder).add([item])
+
+    def test_documents_of_another_kind(self) -> None:
+        """What a document may be is for the encoder to say; which one it was, for us."""
+        index, encoder = self.made()
+        with pytest.raises(errors.InvalidInput, match="document 'a': text 0 is a int, not text"):
+            lateint.Retriever(index, encoder).add([("a", 5)])
 
 
 @pytest.mark.parametrize(

@@ -38,15 +38,19 @@ OPEN_TO_BACKENDS = {*ROWS[0], "scoring", "engine"}
 
 ENGINES = re.compile(r"qdrant|weaviate|vespa|milvus", re.IGNORECASE)
 HEAVY = {
+    "PIL",
     "click",
     "grpc",
     "httpx",
+    "huggingface_hub",
     "pyarrow",
     "pydantic",
     "qdrant_client",
     "qdrant_edge",
     "rich",
     "safetensors",
+    "sentence_transformers",
+    "tokenizers",
     "torch",
     "transformers",
     "vespa",
@@ -179,7 +183,7 @@ class TestImports:
         ]
         report(findings)
 
-    @pytest.mark.parametrize("package", ["lateint", "lateint.testing", *BACKENDS])
+    @pytest.mark.parametrize("package", ["lateint", "lateint.encoders", "lateint.testing", *BACKENDS])
     def test_light(self, package: str) -> None:
         """Seconds of import time and packages that are not installed: nothing heavy is loaded before it is needed."""
         code = f"import sys, {package}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"

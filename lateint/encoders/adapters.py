@@ -1,0 +1,146 @@
+"""Encoders out of what other libraries load, and out of arrays that exist already. None of them is a dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lateint import errors
+from lateint.encoders.base import MADE_WITH, DocumentKind, Rows, Score
+from lateint.encoders.checkpoint import installed
+from lateint.vectors import as_multivector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptedEncoder:
+    """An encoder made of two functions.
+
+    Attributes:
+        dim: values per row.
+        queries: gives one array of shape (tokens, dim) per text.
+        documents: gives one array of shape (tokens, dim) per document.
+        fingerprint: what tells this encoder from every other; see `Encoder.fingerprint`.
+        max_query_tokens: rows that a query has at most; None if there is no limit.
+        score: what the model was trained to rank by.
+        document_kind: what `documents` takes.
+    """
+
+    dim: int
+    queries: Callable[[Sequence[str]], Sequence[Any]] = field(repr=False)
+    documents: Callable[[Sequence[Any]], Sequence[Any]] = field(repr=False)
+    fingerprint: Mapping[str, Any]
+    max_query_tokens: int | None = None
+    score: Score = "maxsim"
+    document_kind: DocumentKind = "text"
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Rows]:
+        """One array of shape (tokens, dim) per text."""
+        return [as_multivector(rows, self.dim) for rows in self.queries(list(texts))]
+
+    def encode_documents(self, items: Sequence[Any]) -> list[Rows]:
+        """One array of shape (tokens, dim) per document."""
+        return [as_multivector(rows, self.dim) for rows in self.documents(list(items))]
+
+
+def from_fastembed(model: Any) -> AdaptedEncoder:  # noqa: ANN401 - of a package that may not be there
+    """An encoder out of a `fastembed.LateInteractionTextEmbedding`.
+
+    Its lengths are not those of sentence-transformers: queries are not cut at 32 tokens, documents at the tokenizer's
+    512. An index has to be searched with the one that filled it, as their fingerprints say.
+    """
+    dim = int(type(model).get_embedding_size(model.model_name))
+    return AdaptedEncoder(
+        dim=dim,
+        queries=lambda texts: list(model.query_embed(texts)),
+        documents=lambda texts: list(model.embed(texts)),
+        fingerprint=_fingerprint("fastembed", model.model_name, dim, "fastembed"),
+    )
+
+
+def from_pylate(model: Any, *, name: str) -> AdaptedEncoder:  # noqa: ANN401
+    """An encoder out of a `pylate.models.ColBERT`.
+
+    Args:
+        model: the model.
+        name: what to call it in fingerprints; the model itself does not know where it came from.
+    """
+    dim = int(model.get_sentence_embedding_dimension())
+    recipe = ("query_length", "document_length", "do_query_expansion", "attend_to_expansion_tokens")
+    prompts = ("query_prefix", "document_prefix")
+    parts = {part: getattr(model, part, None) for part in (*recipe, *prompts)}
+    return AdaptedEncoder(
+        dim=dim,
+        queries=lambda texts: model.encode(texts, is_query=True, show_progress_bar=False),
+        documents=lambda texts: model.encode(texts, is_query=False, show_progress_bar=False),
+        fingerprint={**_fingerprint("pylate", name, dim, "pylate"), **parts},
+        max_query_tokens=model.query_length,
+    )
+
+
+def from_colpali_engine(model: Any, processor: Any, *, name: str, batch_size: int = 4) -> AdaptedEncoder:  # noqa: ANN401
+    """An encoder of page images out of a model and a processor of colpali-engine.
+
+    Queries are encoded one at a time: ColPali's depend on their neighbours in a batch there, since its processor leaves
+    out `token_type_ids`.
+
+    Args:
+        model: such as `ColQwen2.from_pretrained(…)`.
+        processor: such as `ColQwen2Processor.from_pretrained(…)`.
+        name: what to call it in fingerprints.
+        batch_size: pages in one batch.
+    """
+
+    def rows(batch: Any) -> list[Any]:  # noqa: ANN401
+        import torch  # noqa: PLC0415 - it is there, or there would be no model
+
+        batch = batch.to(model.device)
+        with torch.inference_mode():
+            vectors = model(**batch)
+        return [one[mask.bool()].float() for one, mask in zip(vectors, batch["attention_mask"], strict=True)]
+
+    def queries(texts: Sequence[str]) -> list[Any]:
+        return [row for text in texts for row in rows(processor.process_queries(texts=[text]))]
+
+    def pages(images: Sequence[Any]) -> list[Any]:
+        starts = range(0, len(images), batch_size)
+        return [row for at in starts for row in rows(processor.process_images(images[at : at + batch_size]))]
+
+    dim = int(model.dim)
+    return AdaptedEncoder(
+        dim=dim,
+        queries=queries,
+        documents=pages,
+        fingerprint=_fingerprint("colpali-engine", name, dim, "colpali-engine"),
+        document_kind="image",
+    )
+
+
+def from_arrays(
+    queries: Mapping[str, Any], documents: Mapping[str, Any], *, dim: int, fingerprint: Mapping[str, Any]
+) -> AdaptedEncoder:
+    """An encoder that looks up what was encoded before, by text or by any other key.
+
+    Args:
+        queries: text to an array of shape (tokens, dim).
+        documents: likewise.
+        dim: values per row.
+        fingerprint: of the model that made them.
+    """
+    return AdaptedEncoder(
+        dim=dim,
+        queries=lambda texts: [_found(queries, text, "query") for text in texts],
+        documents=lambda items: [_found(documents, item, "document") for item in items],
+        fingerprint=fingerprint,
+    )
+
+
+def _found(arrays: Mapping[str, Any], key: str, noun: str) -> Any:  # noqa: ANN401
+    try:
+        return arrays[key]
+    except KeyError:
+        raise errors.InvalidInput(f"no array was given for {noun} {key!r:.60}.") from None
+
+
+def _fingerprint(kind: str, name: str, dim: int, package: str) -> dict[str, Any]:
+    return {"kind": kind, "model": name, "dim": dim, MADE_WITH: {package: installed(package)}}

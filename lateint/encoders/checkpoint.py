@@ -1,0 +1,195 @@
+"""Where a model lies: a folder, or a name on the hub; what its configuration says; what tells its weights apart."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from lateint import errors
+
+Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
+
+BLOCK = 64 * 1024
+BLOCKS = 32
+"""A file of weights is told by its size and by this many blocks of it: training touches them all."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_ADAPTER_HINT = (
+    "Models saved by colpali-engine are loaded by it: lateint.encoders.from_colpali_engine(model, processor, name=…). "
+    "Of many there is one for transformers as well, whose name ends in -hf."
+)
+_OFFLINE_HINT = (
+    "Load it once with the network at hand (HF_HUB_OFFLINE unset), set HF_HOME to a cache that holds it, or pass the "
+    "folder that it lies in."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model that has been found.
+
+    Attributes:
+        name: its name on the hub, or that of its folder.
+        source: what a library loads it by.
+        folder: where its files are, as far as they have been downloaded.
+        revision: the commit, for a model of the hub.
+        config: its config.json; empty if it has none.
+    """
+
+    name: str
+    source: str
+    folder: Path
+    revision: str | None
+    config: dict[str, Any]
+
+    @property
+    def architecture(self) -> str:
+        """The class it was saved from."""
+        names = self.config.get("architectures") or [""]
+        return str(names[0])
+
+    def read_json(self, name: str) -> Any:  # noqa: ANN401
+        """A JSON file of it that is on this machine; None if it has none."""
+        path = self.folder / name
+        return json.loads(path.read_bytes()) if path.is_file() else None
+
+
+def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
+    """Find a model, downloading no more than its configuration.
+
+    Args:
+        model: a folder, or a name on the hub such as `lightonai/LateOn`.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        ConfigurationError: there is no such folder or model, it cannot be reached, or it is gated.
+        MissingDependency: the packages that download models are not installed.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+            raise errors.ConfigurationError(
+                f"folder {str(model)!r} holds no model: there is neither config.json nor modules.json in it.",
+                hint=_ADAPTER_HINT
+                if (folder / "adapter_config.json").is_file()
+                else "Pass the folder it was saved to.",
+            )
+        return Checkpoint(folder.resolve().name, str(folder), folder, None, _config(folder))
+    name = str(model)
+    if isinstance(model, Path) or not _HUB_NAME.fullmatch(name) or name.startswith("."):
+        raise errors.ConfigurationError(
+            f"there is no folder {name!r}.",
+            hint="Pass a folder that holds a model, or a name such as lightonai/LateOn.",
+        )
+    folder = _downloaded(name, revision)
+    commit = folder.name if _COMMIT.fullmatch(folder.name) else revision
+    return Checkpoint(name, name, folder, commit, _config(folder))
+
+
+def digest(checkpoint: Checkpoint) -> str | None:
+    """What tells the weights from any others, without reading all of them; None if there are none on this machine.
+
+    The same for a model on the hub and a copy of it in a folder.
+    """
+    parts = [str(module.get("path", "")) for module in checkpoint.read_json("modules.json") or [{"path": ""}]]
+    files = [file for part in dict.fromkeys(("", *parts)) for file in _weights(checkpoint.folder / part)]
+    if not files:
+        return None
+    told = hashlib.sha256()
+    for file in files:
+        told.update(f"{file.relative_to(checkpoint.folder).as_posix()} {file.stat().st_size}\n".encode())
+        for block in _sampled(file):
+            told.update(block)
+    return told.hexdigest()[:32]
+
+
+def needs(*packages: str, extra: str) -> None:
+    """See that packages are installed before they are imported.
+
+    Raises:
+        MissingDependency: names those that are not, and the extra that brings them.
+    """
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    if absent:
+        raise errors.MissingDependency(
+            f"this encoder needs {' and '.join(absent)}, not installed here.",
+            hint=f'Install it: pip install "lateint[{extra}]"',
+        )
+
+
+@cache
+def installed(package: str) -> str:
+    """The version of an installed distribution."""
+    return version(package)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Safetensors where there are any: they are what is loaded then."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _sampled(file: Path) -> list[bytes]:
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        if size <= BLOCK * BLOCKS:
+            return [opened.read()]
+        blocks = []
+        for at in range(BLOCKS):
+            opened.seek(at * (size - BLOCK) // (BLOCKS - 1))
+            blocks.append(opened.read(BLOCK))
+        return blocks
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_bytes()) if path.is_file() else {}
+    except ValueError as error:
+        raise errors.ConfigurationError(f"{path} is not JSON: {error}.", hint="Save the model again.") from error
+    return config if isinstance(config, dict) else {}
+
+
+def _downloaded(name: str, revision: str | None) -> Path:
+    """The folder of the hub's cache that holds a model's configuration."""
+    needs("huggingface_hub", extra="text")
+    from huggingface_hub import errors as hub  # noqa: PLC0415 - an extra
+    from huggingface_hub import hf_hub_download, list_repo_files  # noqa: PLC0415
+
+    try:
+        try:
+            return Path(hf_hub_download(name, "config.json", revision=revision)).parent
+        except hub.RemoteEntryNotFoundError:
+            if "modules.json" not in list_repo_files(name, revision=revision):
+                raise
+            return Path(hf_hub_download(name, "modules.json", revision=revision)).parent
+    except hub.GatedRepoError as error:
+        raise errors.ConfigurationError(
+            f"model {name!r} is gated.", hint="Ask for access on its page, then set HF_TOKEN."
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        raise errors.ConfigurationError(f"model {name!r} has no revision {revision!r}.") from error
+    except hub.RepositoryNotFoundError as error:
+        raise errors.ConfigurationError(
+            f"the hub has no model {name!r}, or it is private.",
+            hint="Look at the spelling; set HF_TOKEN for a private one; pass a folder for one of your own.",
+        ) from error
+    except hub.RemoteEntryNotFoundError as error:
+        raise errors.ConfigurationError(
+            f"model {name!r} has neither config.json nor modules.json.", hint=_ADAPTER_HINT
+        ) from error
+    except hub.HFValidationError as error:
+        raise errors.ConfigurationError(
+            f"{name!r} is not the name of a model.", hint="Look at the spelling."
+        ) from error
+    except (hub.OfflineModeIsEnabled, hub.LocalEntryNotFoundError, OSError) as error:
+        raise errors.ConfigurationError(
+            f"model {name!r} is not on this machine, and the hub cannot be reached.", hint=_OFFLINE_HINT
+        ) from error
