@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from functools import wraps
+from typing import Any
 
 import click
 
@@ -14,14 +15,40 @@ from lateint.cli.output import say
 from lateint.encoders import Encoder
 from lateint.engine.prepare import check_spec
 
-Command = TypeVar("Command", bound=Callable[..., None])
 
+def spec_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what INDEX is to be; the command gets the `spec` that they make."""
 
-def spec_options(command: Command) -> Command:
-    """The options that say what an index is to be; `spec_of` takes them."""
+    @wraps(command)
+    def with_spec(
+        *,
+        index: str,
+        dim: int | None,
+        dtype: str,
+        fields: tuple[str, ...],
+        normalize: bool,
+        encoder: str | None,
+        trust_remote_code: bool,
+        **others: Any,  # noqa: ANN401 - what else the command takes
+    ) -> None:
+        try:
+            bound = None if encoder is None else lateint.encoder(encoder, dim=dim, trust_remote_code=trust_remote_code)
+            spec = lateint.IndexSpec(
+                index,
+                _dim(dim, bound),
+                dtype=dtype,
+                fields=_types(fields),
+                normalize=normalize,
+                encoder=bound.fingerprint if bound else None,
+            )
+        except errors.InvalidInput as error:
+            raise click.UsageError(str(error)) from error
+        command(spec=spec, **others)
+
+    result: Callable[..., None] = with_spec
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        result = option(result)
+    return result
 
 
 _OPTIONS = (
@@ -42,67 +69,17 @@ _OPTIONS = (
 )
 
 
-def spec_of(
-    index: str,
-    *,
-    dim: int | None,
-    dtype: str,
-    fields: tuple[str, ...],
-    normalize: bool,
-    encoder: str | None,
-    trust_remote_code: bool,
-) -> lateint.IndexSpec:
-    """What an index is to be.
-
-    Raises:
-        UsageError: that is no index.
-    """
-    try:
-        bound = None if encoder is None else lateint.encoder(encoder, dim=dim, trust_remote_code=trust_remote_code)
-        return lateint.IndexSpec(
-            index,
-            _dim(dim, bound),
-            dtype=dtype,
-            fields=_types(fields),
-            normalize=normalize,
-            encoder=bound.fingerprint if bound else None,
-        )
-    except errors.InvalidInput as error:
-        raise click.UsageError(str(error)) from error
-
-
 @click.command()
 @click.argument("url")
 @click.argument("index")
 @spec_options
 @click.option("--dry-run", is_flag=True, help="Check that it could be created, and stop.")
 @json_option
-def create(
-    *,
-    url: str,
-    index: str,
-    dim: int | None,
-    dtype: str,
-    fields: tuple[str, ...],
-    normalize: bool,
-    encoder: str | None,
-    trust_remote_code: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def create(*, url: str, spec: lateint.IndexSpec, dry_run: bool, as_json: bool) -> None:
     """Create an empty INDEX.
 
     Field types: keyword, text, integer, float, boolean, datetime, keyword[], integer[], float[].
     """
-    spec = spec_of(
-        index,
-        dim=dim,
-        dtype=dtype,
-        fields=fields,
-        normalize=normalize,
-        encoder=encoder,
-        trust_remote_code=trust_remote_code,
-    )
     with lateint.connect(url, read_only=dry_run) as client:
         location = client.server_info().location
         if dry_run:
@@ -111,7 +88,7 @@ def create(
             client.create_index(spec)
     if as_json:
         answer({"created": not dry_run, "location": location, "spec": spec.to_dict()})
-    say(f"{'Could create' if dry_run else 'Created'} index {index!r} at {location}.")
+    say(f"{'Could create' if dry_run else 'Created'} index {spec.name!r} at {location}.")
 
 
 def _dim(dim: int | None, encoder: Encoder | None) -> int:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
-from lateint.cli.create import spec_of, spec_options
+from lateint.cli.create import spec_options
 from lateint.cli.output import amount, say
 from lateint.engine import registry
 
@@ -25,34 +26,12 @@ from lateint.engine import registry
 )
 @click.option("--force", is_flag=True, help="Replace files of --out that differ.")
 @json_option
-def schema(
-    *,
-    url: str,
-    index: str,
-    dim: int | None,
-    dtype: str,
-    fields: tuple[str, ...],
-    normalize: bool,
-    encoder: str | None,
-    trust_remote_code: bool,
-    out: Path,
-    force: bool,
-    as_json: bool,
-) -> None:
+def schema(*, url: str, spec: lateint.IndexSpec, out: Path, force: bool, as_json: bool) -> None:
     """Write INDEX as files that you deploy yourself.
 
     For engines that hold an index only once files were deployed to them, which `lateint create` does for you. Nothing
     is connected to: URL may leave out the host. Field types: see `lateint create --help`.
     """
-    spec = spec_of(
-        index,
-        dim=dim,
-        dtype=dtype,
-        fields=fields,
-        normalize=normalize,
-        encoder=encoder,
-        trust_remote_code=trust_remote_code,
-    )
     package = registry.packaged(url, spec, lambda path: _read(out / path))
     written = {path: text for path, text in package.files.items() if _read(out / path) != text}
     other = [path for path in written if (out / path).exists()]
@@ -69,7 +48,7 @@ def schema(
             {"spec": spec.to_dict(), "out": str(out), "files": dict(package.files), "written": list(written)}
             | {"todo": list(package.todo)}
         )
-    say(f"Wrote {amount(len(written), 'file')} of index {index!r} to {out}.")
+    say(f"Wrote {amount(len(written), 'file')} of index {spec.name!r} to {out}.")
     for sentence in package.todo:
         say(sentence)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lateint.engine.registry import plugin
 from lateint.testing import ConformanceSuite, Target, never, not_implemented
+from lateint.testing.suite import read
 from lateint.testing.suite.persistence import TestPersistence
-from lateint.testing.suite.read import TestCount, TestGet
+from lateint.testing.suite.read import TestCount
 
 for _name in plugin("broken").variants:
     globals()[f"Test{_name}"] = type(f"Test{_name}", (ConformanceSuite,), {"target": Target(f"broken+{_name}://")})
@@ -19,7 +20,7 @@ class TestLeavesOut(ConformanceSuite):
 class TestOverrides(ConformanceSuite):
     target = Target("broken+sound://")
 
-    class TestGet(TestGet):
+    class TestGet(read.TestGet):
         def test_many(self) -> None:  # type: ignore[override]
             """Easier."""
 
