@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import string
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +26,7 @@ pytest.importorskip("sentence_transformers", reason="the extra text is not insta
 from huggingface_hub import errors as hub
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
-from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, XLMRobertaModel
+from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, PreTrainedModel, XLMRobertaModel
 
 from lateint.encoders import SentenceTransformersEncoder, check_encoder
 from lateint.encoders.base import MADE_WITH
@@ -167,6 +170,13 @@ def colbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def disabled_logs() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
 def quiet() -> Iterator[None]:
     """Cut texts are another test's concern."""
     with warnings.catch_warnings():
@@ -306,6 +316,52 @@ class TestLoading:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(errors.ConfigurationError, match=r"lack weights.*layer\.1\.output\.dense\.weight"):
             lateint.encoder(folder, device="cpu")
+
+    def test_missing_weights_where_logs_are_off(self, tmp_path: Path, disabled_logs: None) -> None:
+        """Services turn logs off: noise must not get into an index for that."""
+        self.test_missing_weights(tmp_path)
+
+    def test_weights_of_another_shape(self, tmp_path: Path) -> None:
+        """A file of another model, by mistake."""
+        folder = tiny.build_bert_colbert(tmp_path / "other")
+        weights = load_file(folder / "model.safetensors")
+        weights["bert.encoder.layer.1.output.dense.weight"] = torch.zeros(32, 32)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(errors.ConfigurationError, match=r"lack weights.*layer\.1\.output\.dense\.weight"):
+            lateint.encoder(folder, device="cpu")
+
+    def test_nothing_told_of_the_weights(self, colbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Should another version of transformers look for weights elsewhere, a model is refused, not trusted."""
+        looks = PreTrainedModel._finalize_model_loading
+        elsewhere = FunctionType(looks.__code__, dict(looks.__globals__))
+        monkeypatch.setattr(PreTrainedModel, "_finalize_model_loading", staticmethod(elsewhere))
+        with pytest.raises(errors.ConfigurationError, match="nothing tells whether its weights are whole"):
+            lateint.encoder(colbert, device="cpu")
+
+    def test_page_model(self, tmp_path: Path) -> None:
+        """sentence-transformers takes it for a text model and leaves its prompt out: 7 rows for a query, not 17."""
+        folder = tiny.build_bert_colbert(tmp_path / "pages")
+        config = json.loads((folder / "config.json").read_text()) | {"architectures": ["ColModernVBertForRetrieval"]}
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(errors.ConfigurationError, match=r"takes pages, not texts.*VisionEncoder"):
+            SentenceTransformersEncoder(folder, device="cpu")
+
+    def test_broken_weights(self, tmp_path: Path) -> None:
+        """A download that broke off is an error of the configuration, with the model's name, not a traceback."""
+        folder = tiny.build_bert_colbert(tmp_path / "broken")
+        (folder / "model.safetensors").write_bytes(b"no weights")
+        with pytest.raises(errors.ConfigurationError, match="model 'broken' cannot be loaded: SafetensorError"):
+            lateint.encoder(folder, device="cpu")
+
+    def test_code_for_another_transformers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Code that came along fails as code does; the message says where it came from."""
+        monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        folder = tiny.build_with_code(tmp_path / "old")
+        own = folder / "own.py"
+        own.write_text(own.read_text() + "        self.gone_since_version_five()\n")
+        with pytest.raises(errors.ConfigurationError, match=r"AttributeError.*gone_since.*other versions"):
+            lateint.encoder(folder, device="cpu", trust_remote_code=True)
 
     def test_code_of_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Code from a checkpoint can do anything: it runs when it was allowed to, and not before."""
