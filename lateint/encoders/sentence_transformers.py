@@ -113,6 +113,11 @@ class SentenceTransformersEncoder:
         """Where the model runs."""
         return self._model.device
 
+    @property
+    def tokens_per_batch(self) -> int:
+        """Padded tokens in one batch."""
+        return self._budget
+
     def encode_queries(self, texts: Sequence[str]) -> list[Rows]:
         """One array of shape (tokens, dim) per text.
 
@@ -279,12 +284,17 @@ class _Batch:
 
 
 def _told_apart(model: MultiVectorEncoder) -> str:
-    """What tells the weights of a model in memory from any others, by some values of each tensor."""
+    """What tells the weights of a model in memory from any others, by some values of each tensor.
+
+    They are taken as float16, so that half precision is the same model. Poolers are left out: they are drawn at random
+    where the files have none, and make no rows.
+    """
     told = hashlib.sha256()
     for name, values in sorted(model.state_dict().items()):
-        some = values.flatten()[:: max(1, values.numel() // VALUES)].float().cpu()
-        told.update(f"{name} {tuple(values.shape)}\n".encode())
-        told.update(some.numpy().tobytes())
+        if "pooler" not in name:
+            some = values.flatten()[:: max(1, values.numel() // VALUES)].half().cpu()
+            told.update(f"{name} {tuple(values.shape)}\n".encode())
+            told.update(some.numpy().tobytes())
     return told.hexdigest()[:32]
 
 
