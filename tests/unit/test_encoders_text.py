@@ -225,6 +225,36 @@ class TestRecipes:
         assert len(query.origins) == len(query.vectors)
 
 
+class TestPrompts:
+    """Whoever filled an index with sentence-transformers, or searches it so, must get the same rows."""
+
+    @pytest.mark.parametrize(
+        ("prompts", "default"),
+        [
+            ({"query": "query: ", "passage": "passage: "}, None),
+            ({"query": "query: ", "document": "a: ", "passage": "b: "}, None),
+            ({"search": "index "}, "search"),
+        ],
+    )
+    @pytest.mark.parametrize("cleared", [False, True])
+    def test_are_chosen_as_there(
+        self, tmp_path: Path, prompts: dict[str, str], default: str | None, cleared: bool
+    ) -> None:
+        folder = tiny.build_bert_pylate(tmp_path / "own", do_query_expansion=False)
+        saved = folder / "config_sentence_transformers.json"
+        config = json.loads(saved.read_text()) | {"prompts": prompts, "default_prompt_name": default}
+        saved.write_text(json.dumps({name: value for name, value in config.items() if not name.endswith("_prefix")}))
+        model = MultiVectorEncoder(str(folder), device="cpu")
+        if cleared:  # of the empty ones that sentence-transformers adds
+            model.prompts = dict(prompts)
+        encoder = SentenceTransformersEncoder(model)
+        text = "an index"
+        wanted = [
+            np.asarray(encode(text, convert_to_numpy=True)) for encode in (model.encode_query, model.encode_document)
+        ]
+        assert_equal([encoder.encode_queries([text])[0], encoder.encode_documents([text])[0]], wanted)
+
+
 @pytest.mark.usefixtures("quiet")
 class TestMatryoshka:
     """Jina-ColBERT v2 was trained to be cut to 96 and 64 values."""
@@ -471,6 +501,41 @@ class TestFingerprint:
         with torch.no_grad():
             dense.linear.weight += 0.01
         assert SentenceTransformersEncoder(model).fingerprint["weights"] != before["weights"]
+
+    def test_a_model_in_memory_is_the_same_tomorrow(self, colbert: Path) -> None:
+        """Its owner loads it again at every start; what is drawn at random then, a pooler, makes no rows."""
+        loaded = [MultiVectorEncoder(str(colbert), device="cpu") for _ in range(2)]
+        first, second = (SentenceTransformersEncoder(model).fingerprint for model in loaded)
+        assert first == second
+
+    def test_half_of_a_model_in_memory(self, colbert: Path) -> None:
+        """Filled in float16, searched in float32: precision is a circumstance here as well."""
+        model = MultiVectorEncoder(str(colbert), device="cpu")
+        whole = SentenceTransformersEncoder(model).fingerprint
+        half = SentenceTransformersEncoder(model.half()).fingerprint
+        assert {**half, MADE_WITH: whole[MADE_WITH]} == whole
+        assert half[MADE_WITH]["precision"] == "float16"
+
+    @pytest.mark.parametrize(
+        ("part", "changed"),
+        [
+            ("skiplist_tasks", {"skiplist_tasks": ["query", "document"]}),
+            ("kept_ids", {"keep_only_token_ids": [1, 2]}),
+            ("dense", {"activation_function": torch.nn.Tanh()}),
+            ("dense", {"use_residual": True}),
+            ("unit", {"module_output_name": "elsewhere"}),
+        ],
+    )
+    def test_knows_the_modules(self, colbert: Path, part: str, changed: dict[str, Any]) -> None:
+        """Models put together by hand differ where no file and no shape shows it."""
+        model = MultiVectorEncoder(str(colbert), device="cpu")
+        before = SentenceTransformersEncoder(model).fingerprint
+        for module in model:
+            for name, value in changed.items():
+                if hasattr(module, name) and (part != "unit" or type(module).__name__ == "Normalize"):
+                    setattr(module, name, value)
+        after = SentenceTransformersEncoder(model).fingerprint
+        assert [name for name in before if before[name] != after[name]] == [part]
 
     def test_precision_is_a_circumstance(self, colbert: Path) -> None:
         """Documents encoded on an accelerator are searched from a CPU."""
