@@ -250,10 +250,11 @@ class SentenceTransformersEncoder:
 
     def _fingerprint(self, checkpoint: Checkpoint | None) -> dict[str, Any]:
         name = checkpoint.name if checkpoint is not None else type(self._model).__name__
+        weights = digest(checkpoint) if checkpoint is not None else None
         return {
             "kind": "sentence-transformers",
             "dim": self.dim,
-            "weights": digest(checkpoint) if checkpoint is not None else _told_apart(self._model),
+            "weights": weights or _told_apart(self._model),
             **self._recipe.as_data(),
             "score": self.score,
             MADE_WITH: {
@@ -284,7 +285,7 @@ class _Batch:
 
 
 def _told_apart(model: MultiVectorEncoder) -> str:
-    """What tells the weights of a model in memory from any others, by some values of each tensor.
+    """What tells the weights of a model from any others where no files do, by some values of each tensor.
 
     They are taken as float16, so that half precision is the same model. Poolers are left out: they are drawn at random
     where the files have none, and make no rows.

@@ -30,6 +30,7 @@ from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, 
 
 from lateint.encoders import SentenceTransformersEncoder, check_encoder
 from lateint.encoders.base import MADE_WITH
+from lateint.encoders.checkpoint import Checkpoint, digest
 from tests.checkpoints import text as tiny
 from tests.checkpoints.text import DOCUMENTS, QUERIES
 
@@ -492,6 +493,53 @@ class TestFingerprint:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         assert fingerprint(folder)[0]["weights"] != fingerprint(colbert)[0]["weights"]
 
+    @pytest.mark.parametrize("at", [(0, 0), (-1, -1)])
+    def test_knows_every_tensor(self, tmp_path: Path, at: tuple[int, int]) -> None:
+        """Of a large file a new projection, or a token added to the vocabulary, is a small part, and anywhere."""
+        tensors = {f"layer.{number}": torch.zeros(700, 64) for number in range(40)}
+        before = saved(tmp_path, tensors)
+        for name in ("layer.0", "layer.17", "layer.39"):
+            changed = tensors[name].clone()
+            changed[at] += 0.01
+            assert saved(tmp_path, tensors | {name: changed}) != before
+        assert saved(tmp_path, tensors) == before
+
+    def test_does_not_know_the_files(self, tmp_path: Path) -> None:
+        """The same values in shards, in another order, or pickled, are the same model."""
+        tensors = {f"layer.{number}": torch.randn(70, 64, dtype=torch.bfloat16) for number in range(4)}
+        tensors |= {"count": torch.tensor(3), "none": torch.zeros(0, 2)}
+        whole = saved(tmp_path / "whole", tensors)
+        names = sorted(tensors, reverse=True)
+        assert whole == saved(tmp_path / "shards", *({name: tensors[name]} for name in names))
+        pickled = tmp_path / "pickled"
+        pickled.mkdir()
+        torch.save({name: tensors[name] for name in names}, pickled / "pytorch_model.bin")
+        assert digest(Checkpoint("a", "a", pickled, None, {})) == whole
+
+    def test_knows_modules_within_modules(self, tmp_path: Path) -> None:
+        """A router keeps its parts in folders of its own."""
+        (tmp_path / "modules.json").write_text(json.dumps([{"path": "0_Router"}, {"path": "1_Dense"}]))
+        inner = tmp_path / "0_Router" / "document_0_Transformer"
+        saved(tmp_path / "1_Dense", {"linear.weight": torch.ones(2, 2)})
+        marks = set()
+        for value in (1.0, 2.0):
+            saved(inner, {"a": torch.full((2, 2), value)})
+            marks.add(digest(Checkpoint("a", "a", tmp_path, None, {})))
+        assert len(marks) == 2
+
+    @pytest.mark.parametrize("kind", ["none", "adapter"])
+    def test_files_that_do_not_tell(
+        self, colbert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        """An adapter does not hold the model under it: the weights are told by the values in memory."""
+        if kind == "adapter":
+            (tmp_path / "adapter_config.json").write_text("{}")
+            saved(tmp_path, {"a": torch.ones(2)})
+        assert digest(Checkpoint("a", "a", tmp_path, None, {})) is None
+        monkeypatch.setattr("lateint.encoders.sentence_transformers.digest", lambda _: None)
+        in_memory = SentenceTransformersEncoder(MultiVectorEncoder(str(colbert), device="cpu"))
+        assert fingerprint(colbert)[0]["weights"] == in_memory.fingerprint["weights"]
+
     def test_knows_the_weights_of_a_model_in_memory(self, colbert: Path) -> None:
         """It has no files to be told by, and was perhaps trained a minute ago."""
         model = MultiVectorEncoder(str(colbert), device="cpu")
@@ -542,6 +590,14 @@ class TestFingerprint:
         whole, half = fingerprint(colbert), fingerprint(colbert, precision="float16")
         assert whole[0] == half[0]
         assert whole[1] != half[1]
+
+
+def saved(folder: Path, *files: dict[str, Any]) -> str | None:
+    """The digest of a checkpoint with these files of weights."""
+    folder.mkdir(exist_ok=True, parents=True)
+    for number, tensors in enumerate(files):
+        save_file(tensors, folder / f"model-{number}.safetensors", metadata={"format": "pt"})
+    return digest(Checkpoint("a", "a", folder, None, {}))
 
 
 def fingerprint(folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
