@@ -319,6 +319,50 @@ class TestLength:
             SentenceTransformersEncoder(colbert, document_length=4096, device="cpu")
 
 
+@pytest.mark.usefixtures("quiet")
+class TestBudget:
+    """Too small batches waste a device, too large ones do not fit into it."""
+
+    @pytest.fixture
+    def shapes(self, tmp_path: Path) -> Callable[[list[str]], list[tuple[int, int]]]:
+        encoder = SentenceTransformersEncoder(
+            tiny.build_modernbert_pylate(tmp_path / "bytes"), device="cpu", tokens_per_batch=400, document_length=120
+        )
+        model: Any = encoder._model
+        forward = model.forward
+
+        def run(features: Any, **named: Any) -> Any:
+            ran.append(tuple(features["input_ids"].shape))
+            return forward(features, **named)
+
+        ran: list[tuple[int, int]] = []
+        model.forward = run
+
+        def of(texts: list[str]) -> list[tuple[int, int]]:
+            ran.clear()
+            encoder.encode_documents(texts)
+            return list(ran)
+
+        return of
+
+    def test_does_not_depend_on_what_came_before(self, shapes: Callable[[list[str]], list[tuple[int, int]]]) -> None:
+        """One short text made every later batch a quarter of its size, for good."""
+        texts = ["an index is a list of tokens"] * 100
+        before = shapes(texts)
+        shapes(["hi"])
+        assert shapes(texts) == before
+
+    @pytest.mark.parametrize("text", ["東京の検索", "0x3f;{}[]" * 2, "!?"])
+    def test_holds_for_texts_of_many_tokens(
+        self, shapes: Callable[[list[str]], list[tuple[int, int]]], text: str
+    ) -> None:
+        """A character can be three tokens, where letters are a quarter of one."""
+        ran = shapes([text] * 60)
+        assert sum(rows for rows, _ in ran) == 60
+        assert max(rows * width for rows, width in ran) <= 400
+        assert len(ran) < 60
+
+
 class TestInput:
     """What is no text."""
 
