@@ -111,6 +111,12 @@ class VisionEncoder:
         computed_in = precision or _precision(self._device, found.config)
         self._kind = PAGE_MODELS[found.architecture]
         self._model, self._processor = _loaded(found, self._device, computed_in)
+        weights = digest(found)
+        if weights is None:
+            raise errors.ConfigurationError(
+                f"the files of {found.name!r} do not tell its weights from others: an index could not know its model.",
+                hint="Save the whole model as safetensors, with any adapter merged into it.",
+            )
         self._image = self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token)
         self.batch_size = batch_size
         self._image_tokens_only = image_tokens_only
@@ -125,7 +131,7 @@ class VisionEncoder:
         self.fingerprint: Mapping[str, Any] = {
             "kind": "vision",
             "architecture": found.architecture,
-            "weights": digest(found),
+            "weights": weights,
             "dim": self.dim,
             **self._recipe(),
             MADE_WITH: {

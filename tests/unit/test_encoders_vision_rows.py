@@ -237,6 +237,13 @@ class TestUnusableCheckpoints:
             VisionEncoder(copied)
 
     @pytest.mark.parametrize("family", ["colpali"], indirect=True)
+    def test_adapter(self, copied: Path) -> None:
+        """It does not hold the model under it: two of one recipe would pass for the same."""
+        (copied / "adapter_config.json").write_text("{}", "utf-8")
+        with pytest.raises(errors.ConfigurationError, match=r"'copied' do not tell its weights.*adapter merged"):
+            VisionEncoder(copied)
+
+    @pytest.mark.parametrize("family", ["colpali"], indirect=True)
     def test_of_another_class(self, copied: Path) -> None:
         config = json.loads((copied / "config.json").read_text("utf-8"))
         (copied / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}), "utf-8")
