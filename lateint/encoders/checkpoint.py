@@ -83,7 +83,8 @@ def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
                 if (folder / "adapter_config.json").is_file()
                 else "Pass the folder it was saved to.",
             )
-        return Checkpoint(folder.resolve().name, str(folder), folder, None, _config(folder))
+        folder = folder.resolve()  # a relative one can read like a name on the hub, and be asked for there
+        return Checkpoint(folder.name, str(folder), folder, None, _config(folder))
     name = str(model)
     if isinstance(model, Path) or not _HUB_NAME.fullmatch(name) or name.startswith("."):
         raise errors.ConfigurationError(

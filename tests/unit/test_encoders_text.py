@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, 
 
 from lateint.encoders import SentenceTransformersEncoder, check_encoder
 from lateint.encoders.base import MADE_WITH
-from lateint.encoders.checkpoint import Checkpoint, digest
+from lateint.encoders.checkpoint import Checkpoint, digest, resolve
 from tests.checkpoints import text as tiny
 from tests.checkpoints.text import DOCUMENTS, QUERIES
 
@@ -491,6 +491,11 @@ class TestLoading:
         monkeypatch.setattr("huggingface_hub.hf_hub_download", refused)
         with pytest.raises(errors.ConfigurationError, match=message):
             lateint.encoder("org/model", revision="v9")
+
+    def test_folder_that_reads_like_a_name(self, colbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`org/model` beside oneself is a folder, and nobody else's business."""
+        monkeypatch.chdir(colbert.parent.parent)
+        assert resolve(f"{colbert.parent.name}/{colbert.name}").source == str(colbert.resolve())
 
     def test_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(errors.ConfigurationError, match="holds no model"):
