@@ -1,12 +1,17 @@
 """Encoding texts, and encoding them into an index: lateint's streaming beside the loop of sentence-transformers.
 
-    python bench/encode.py [--documents 256] [--hidden 384] [--layers 6] [--rounds 5] [--precision float32]
+    python bench/encode.py [--model bert-small] [--documents 256] [--rounds 5] [--device cpu] [--precision float32]
+    python bench/encode.py --model bert-base|modernbert-base|colqwen2-2b --device cuda --precision bfloat16
 
-A BERT of the given size with random weights, the same object for all contestants, interleaved in this process. The
-documents are words with lognormal lengths of about 120 tokens in the mean. sentence-transformers sorts by length and
-takes a fixed number of texts per batch; lateint takes a fixed number of padded tokens. Into an index: all encoded and
-then written, or `Retriever.add`, which encodes one chunk while the one before is written. Seconds are of the wall
-clock, busy ones of the processor: where the machine is shared, the ratio of these is the one to trust.
+A model of that size with random weights, the same object for all contestants, interleaved in this process; `--layers`
+makes it smaller. On a GPU it also says for how much of the time that was busy. With colqwen2-2b the documents are
+letter pages at 150 dpi in PNG files, and the peer is the loop of transformers.
+
+For the others the documents are words with lognormal lengths of about 120 tokens in the mean. sentence-transformers
+sorts by length and takes a fixed number of texts per batch; lateint takes a fixed number of padded tokens. Into an
+index: all encoded and then written, or `Retriever.add`, which encodes one chunk while the one before is written.
+Seconds are of the wall clock, busy ones of the processor: where the machine is shared, the ratio of these is the one to
+trust.
 """
 
 from __future__ import annotations
@@ -32,13 +37,24 @@ import torch
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    ModernBertConfig,
+    ModernBertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 import lateint
 from lateint.encoders import SentenceTransformersEncoder, stream
 from tests.checkpoints.text import TEXTS, build_bert_colbert
 
 DIM, LONGEST = 128, 300
+BERTS = {"bert-small": (384, 6), "bert-base": (768, 12)}
+"""Width and layers."""
+MODELS = [*BERTS, "modernbert-base", "colqwen2-2b"]
 TARGET = 1.2
 
 
@@ -64,23 +80,39 @@ def made(folder: Path, options: argparse.Namespace) -> MultiVectorEncoder:
     """A model with random weights; only its size matters here."""
     tokenizer = AutoTokenizer.from_pretrained(build_bert_colbert(folder))
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=options.hidden,
-        num_hidden_layers=options.layers,
-        num_attention_heads=options.hidden // 32 if options.hidden < 768 else options.hidden // 64,
-        intermediate_size=4 * options.hidden,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    backbone = sized(options, tokenizer)
+    backbone.save_pretrained(folder)
     tokenizer.model_max_length = LONGEST
     tokenizer.save_pretrained(folder)
     kwargs = {"dtype": getattr(torch, options.precision)}
     transformer = Transformer(str(folder), model_kwargs=kwargs, document_length=LONGEST)
     dense = Dense(
-        options.hidden, DIM, bias=False, activation_function=torch.nn.Identity(), module_input_name="token_embeddings"
+        backbone.config.hidden_size,
+        DIM,
+        bias=False,
+        activation_function=torch.nn.Identity(),
+        module_input_name="token_embeddings",
     ).to(kwargs["dtype"])
     modules = [transformer, dense, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
     return MultiVectorEncoder(modules=modules, device=options.device)
+
+
+def sized(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """The tower: of the published widths, with the tokenizer of the tests."""
+    if options.model == "modernbert-base":  # transformers' own settings are that one's
+        special = {
+            f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"[{name.upper()}]") for name in ("pad", "cls", "sep")
+        }
+        special |= {"bos_token_id": special["cls_token_id"], "eos_token_id": special["sep_token_id"]}
+        return ModernBertModel(ModernBertConfig(num_hidden_layers=options.layers or 22, **special))
+    hidden, layers = BERTS[options.model]
+    config = BertConfig(
+        hidden_size=hidden,
+        num_hidden_layers=options.layers or layers,
+        num_attention_heads=12,
+        intermediate_size=4 * hidden,
+    )
+    return BertModel(config, add_pooling_layer=False)
 
 
 def corpus(count: int) -> list[str]:
@@ -130,8 +162,8 @@ def spread(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=256)
-    parser.add_argument("--hidden", type=int, default=384)
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--model", default="bert-small", choices=MODELS)
+    parser.add_argument("--layers", type=int, help="fewer than the model has")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="float32", choices=["float32", "float16", "bfloat16"])
@@ -144,24 +176,42 @@ def main() -> None:
     print("python bench/encode.py", *sys.argv[1:])
     versions = ("torch", "transformers", "sentence-transformers", "numpy")
     print(f"Python {platform.python_version()};", "; ".join(f"{name} {version(name)}" for name in versions))
-    where = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{where}; BERT of {options.layers} × {options.hidden}, {options.precision}, random weights, rows of {DIM}")
-    if not torch.cuda.is_available():
-        print("no GPU at hand: nothing here says how fast one would be, or how busy")
-    texts = corpus(options.documents)
-    stream.TEXTS = max(1, min(stream.TEXTS, options.documents // 4))  # several chunks, as a corpus has
+    on_gpu = options.device.startswith("cuda")
+    where = torch.cuda.get_device_name(options.device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    size = f"{options.model} cut to {options.layers} layers" if options.layers else options.model
+    print(f"{where}; {size}, {options.precision}, random weights, rows of {DIM}")
+    if not on_gpu:
+        print("no GPU was used: nothing here says how fast one would be, or how busy")
     with TemporaryDirectory() as folder:
-        model = made(Path(folder) / "model", options)
-        some = contestants(model, texts, f"qdrant+edge://{folder}/data")
-        counts = [len(rows) for rows in model.encode_document(texts, convert_to_numpy=True)]
-        print(
-            f"{len(texts)} documents, {sum(counts)} rows (mean {statistics.mean(counts):.0f}); {options.rounds} rounds"
-        )
-        check(model, texts)
+        some = of_pages(Path(folder), options) if options.model == "colqwen2-2b" else of_texts(Path(folder), options)
         for _ in range(options.rounds):
             for one in some:
                 one.time()
-    report(some, len(texts))
+        report(some, options.documents, busy_gpu=options.device if on_gpu else None)
+
+
+def of_texts(folder: Path, options: argparse.Namespace) -> list[Contestant]:
+    texts = corpus(options.documents)
+    model = made(folder / "model", options)
+    counts = [len(rows) for rows in model.encode_document(texts, convert_to_numpy=True)]
+    batch = SentenceTransformersEncoder(model).tokens_per_batch
+    stream.BATCHES = max(1, min(stream.BATCHES, sum(counts) // (4 * batch)))  # several chunks, as a corpus has
+    print(f"{len(texts)} documents, {sum(counts)} rows (mean {statistics.mean(counts):.0f}); {options.rounds} rounds")
+    check(model, texts)
+    return contestants(model, texts, f"qdrant+edge://{folder}/data")
+
+
+def of_pages(folder: Path, options: argparse.Namespace) -> list[Contestant]:
+    from bench import page_contestants  # noqa: PLC0415 - not for those who measure texts
+
+    encoder = page_contestants.build(folder / "model", options)
+    files = page_contestants.pages(options.documents, folder)
+    some = [Contestant(name, run) for name, run in page_contestants.contestants(encoder, files)]
+    peer, *own = ([rows.astype(np.float32) for rows in one.run()] for one in some)
+    worst = max(float(np.abs(a - b).max()) for mine in own for a, b in zip(peer, mine, strict=True))
+    print(f"{len(files)} pages, {sum(map(len, peer))} rows (mean {statistics.mean(map(len, peer)):.0f})")
+    print(f"largest difference of a value between transformers and lateint: {worst:.1e}\n", flush=True)
+    return some
 
 
 def check(model: MultiVectorEncoder, texts: list[str]) -> None:
@@ -172,30 +222,33 @@ def check(model: MultiVectorEncoder, texts: list[str]) -> None:
     print(f"largest difference of a value between the two: {worst:.1e}\n", flush=True)
 
 
-def report(some: list[Contestant], documents: int) -> None:
+def report(some: list[Contestant], documents: int, *, busy_gpu: str | None) -> None:
     print(f"{'':<56} docs/s   seconds       spread   busy")
     for one in some:
         wall, busy = statistics.median(one.wall), statistics.median(one.busy)
         print(f"{one.name:<56} {documents / wall:6.1f} {wall:9.2f} {spread(one.wall):>12} {busy:6.2f}")
     print(f"\n{'':<56}   wall       spread   busy")
-    best = min(some[:3], key=lambda one: statistics.median(one.wall))
-    pairs = [
-        (some[0], some[3]),
-        *([] if best is some[0] else [(best, some[3])]),
-        (some[0], some[4]),
-        *pairwise(some[5:]),
-    ]
-    for peer, own in pairs:
+    for peer, own in compared(some):
         ratios = [theirs / mine for theirs, mine in zip(peer.wall, own.wall, strict=True)]
         busy = statistics.median(peer.busy) / statistics.median(own.busy)
         ratio = statistics.median(ratios)
-        aim = f"aim {TARGET} on a GPU" if torch.cuda.is_available() else ""
+        aim = f"aim {TARGET} on a GPU" if busy_gpu else ""
         print(f"{own.name} ÷ {peer.name}\n{'':<56} {ratio:6.2f} {spread(ratios):>12} {busy:6.2f}  {aim}")
-    if torch.cuda.is_available():
-        print(f"device utilisation while lateint encodes: {utilisation(some[3].run)}")
+    if busy_gpu:
+        for one in some:
+            print(f"device utilisation, {one.name}: {utilisation(one.run, busy_gpu)}")
 
 
-def utilisation(run: Callable[[], Any]) -> str:
+def compared(some: list[Contestant]) -> list[tuple[Contestant, Contestant]]:
+    """Peers and ours; of the sizes of batch that a peer comes in, the default and the best."""
+    if len(some) == 3:
+        return [(some[0], some[1]), (some[0], some[2])]
+    best = min(some[:3], key=lambda one: statistics.median(one.wall))
+    others = [] if best is some[0] else [(best, some[3])]
+    return [(some[0], some[3]), *others, (some[0], some[4]), *pairwise(some[5:])]
+
+
+def utilisation(run: Callable[[], Any], device: str) -> str:
     """Share of the time in which a kernel ran, as the driver samples it."""
     import threading  # noqa: PLC0415 - on a GPU only
 
@@ -204,12 +257,12 @@ def utilisation(run: Callable[[], Any]) -> str:
 
     def sample() -> None:
         while not done.wait(0.05):
-            samples.append(torch.cuda.utilization())
+            samples.append(torch.cuda.utilization(device))
 
     try:
-        torch.cuda.utilization()
+        torch.cuda.utilization(device)
     except (ModuleNotFoundError, RuntimeError) as error:
-        return f"not measured ({error})"
+        return f"not measured ({error}); pip install nvidia-ml-py"
     thread = threading.Thread(target=sample)
     thread.start()
     run()

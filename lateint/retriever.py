@@ -79,23 +79,21 @@ class Retriever:
         return replace(result, hits=tuple(replace(hit, score=hit.score / len(query)) for hit in result))
 
     def _documents(self, items: Iterable[Item]) -> Iterator[Document | errors.InvalidInput]:
-        for item, vectors in encoded(self.encoder, ((item, _document_of(item)) for item in items)):
-            if not isinstance(vectors, errors.InvalidInput):
-                yield Document(item[0], vectors, item[2] if len(item) == 3 else {})
-            elif _is_item(item):
-                yield errors.InvalidInput(f"document {item[0]!r}: {vectors}", document=str(item[0]))
-            else:
+        for key, vectors in encoded(self.encoder, map(_split, items)):
+            if key is None:
+                assert isinstance(vectors, errors.InvalidInput)
                 yield vectors
+            elif isinstance(vectors, errors.InvalidInput):
+                yield errors.InvalidInput(f"document {key[0]!r}: {vectors}", document=str(key[0]))
+            else:
+                yield Document(key[0], vectors, key[1])
 
 
-def _is_item(item: object) -> bool:
-    return isinstance(item, (tuple, list)) and 2 <= len(item) <= 3
-
-
-def _document_of(item: Item) -> Any:  # noqa: ANN401 - whatever the encoder takes
-    if _is_item(item):
-        return item[1]
-    return errors.InvalidInput(
+def _split(item: Item) -> tuple[tuple[str, Mapping[str, Any]] | None, Any]:
+    """What is kept until the rows are there, and what they are made of: pages are large, and go once encoded."""
+    if isinstance(item, (tuple, list)) and 2 <= len(item) <= 3:
+        return (item[0], item[2] if len(item) == 3 else {}), item[1]
+    return None, errors.InvalidInput(
         f"{item!r:.80} is not an id with a text or an image.",
         hint="Pass {id: text}, (id, text) or (id, text, payload).",
         document=str(item[0]) if isinstance(item, (tuple, list)) and item else None,

@@ -171,9 +171,7 @@ def _line(place: str, value: Mapping[str, Any]) -> _Line:
     item = value[kinds[0]]
     if not isinstance(item, str):
         raise errors.InvalidInput(f"the {kinds[0]} is not text.")
-    return _Line(
-        place, check_id(value["id"]), kinds[0], Path(item) if kinds[0] == "image" else item, value.get("payload", {})
-    )
+    return _Line(place, check_id(value["id"]), kinds[0], item, value.get("payload", {}))
 
 
 def _payload(payload: Mapping[str, Any], fields: Mapping[str, FieldType]) -> Mapping[str, Any]:

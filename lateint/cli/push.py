@@ -15,11 +15,9 @@ import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import ARRAY_SUFFIXES, LINE_SUFFIXES, STDIN, Reader
-from lateint.cli.encoders import encoder_for, encoder_options
+from lateint.cli.encoders import Chosen, checked_encoder, encoder_options
 from lateint.cli.output import amount, print_table, progress, say, stopwatch
-from lateint.encoders import Encoder
 from lateint.engine.prepare import prepared_document
-from lateint.retriever import check_encoder_of
 
 
 def _files(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -52,8 +50,7 @@ def push(
     url: str,
     index: str,
     files: tuple[Path, ...],
-    encoder: str | None,
-    trust_remote_code: bool,
+    encoder: Chosen,
     on_error: str,
     dry_run: bool,
     as_json: bool,
@@ -78,7 +75,7 @@ def push(
     """  # noqa: D301 - the escape is click's mark for lines to leave alone
     with lateint.connect(url, read_only=dry_run) as client:
         opened = client.open(index, write=not dry_run)
-        make = partial(_checked_encoder, opened, encoder, trust_remote_code=trust_remote_code)
+        make = partial(checked_encoder, opened, encoder)
         documents = Reader(opened.spec, make).documents(files)
         with stopwatch() as seconds, progress() as step:
             try:
@@ -102,12 +99,6 @@ def push(
     if dry_run and report.failed:
         raise errors.PartialWrite(f"{amount(len(report.failed), 'document')} could not be written.")
     report.raise_for_failures()
-
-
-def _checked_encoder(index: lateint.Index, chosen: str | None, *, trust_remote_code: bool) -> Encoder:
-    encoder = encoder_for(index, chosen, trust_remote_code=trust_remote_code)
-    check_encoder_of(index, encoder)
-    return encoder
 
 
 def _checked(

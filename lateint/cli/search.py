@@ -10,7 +10,7 @@ import click
 import lateint
 from lateint import filters
 from lateint.cli.answers import answer, json_option
-from lateint.cli.encoders import encoder_for, encoder_options
+from lateint.cli.encoders import Chosen, encoder_for, encoder_options
 from lateint.cli.output import amount, print_table, say, stopwatch
 from lateint.cli.parsing import parsed
 from lateint.spec import suggestion
@@ -40,8 +40,7 @@ def search(
     k: int,
     condition: filters.Filter | None,
     fields: tuple[str, ...],
-    encoder: str | None,
-    trust_remote_code: bool,
+    encoder: Chosen,
     as_json: bool,
 ) -> None:
     """Search INDEX for TEXT.
@@ -51,7 +50,7 @@ def search(
     """
     with lateint.connect(url, read_only=True) as client:
         opened = client.open(index)
-        retriever = lateint.Retriever(opened, encoder_for(opened, encoder, trust_remote_code=trust_remote_code))
+        retriever = lateint.Retriever(opened, encoder_for(opened, encoder))
         with stopwatch() as seconds:
             result = retriever.search(text, k, filter=condition, payload=fields or True)
     _warn_of_unknown(fields, opened.spec, result)

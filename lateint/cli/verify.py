@@ -12,7 +12,7 @@ import lateint
 from lateint import errors
 from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import read_queries
-from lateint.cli.encoders import encoder_for, encoder_options
+from lateint.cli.encoders import Chosen, checked_encoder, encoder_options
 from lateint.cli.output import plain, progress, say, stopwatch
 
 
@@ -35,8 +35,7 @@ def verify(
     queries: Path | None,
     sample: int | None,
     seed: int,
-    encoder: str | None,
-    trust_remote_code: bool,
+    encoder: Chosen,
     as_json: bool,
 ) -> None:
     """Check that INDEX returns what it should.
@@ -44,11 +43,11 @@ def verify(
     Compares every score and every ranking with the reference. Prints a report in Markdown, and exits with 3 if it is
     not a good one.
     """
-    if encoder is not None and queries is None:
+    if encoder.name is not None and queries is None:
         raise click.UsageError("--encoder is for the texts of --queries.")
     with lateint.connect(url, read_only=True) as client:
         opened = client.open(index)
-        make = cache(lambda: encoder_for(opened, encoder, trust_remote_code=trust_remote_code))
+        make = cache(lambda: checked_encoder(opened, encoder))
         asked = None if queries is None else list(read_queries(queries, make))
         if asked == []:
             raise errors.ConfigurationError(

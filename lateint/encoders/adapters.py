@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from lateint import errors
 from lateint.encoders.base import MADE_WITH, DocumentKind, Rows, Score
 from lateint.encoders.checkpoint import installed
+from lateint.encoders.recipe import PROBE
 from lateint.vectors import as_multivector
+
+LONG = "late interaction " * 1_000
+PAGE = (1_240, 1_754)
+"""A4 at 150 dpi."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +53,19 @@ def from_fastembed(model: Any) -> AdaptedEncoder:  # noqa: ANN401 - of a package
     """An encoder out of a `fastembed.LateInteractionTextEmbedding`.
 
     Its lengths are not those of sentence-transformers: queries are not cut at 32 tokens, documents at the tokenizer's
-    512. An index has to be searched with the one that filled it, as their fingerprints say.
+    512. An index has to be searched with the one that filled it, as their fingerprints say: by the rows that come of
+    texts short and long, so that another version which cuts or skips otherwise is another encoder.
     """
     dim = int(type(model).get_embedding_size(model.model_name))
+    rows = {
+        "query": " ".join(str(len(rows)) for rows in model.query_embed(["late", LONG])),
+        "document": " ".join(str(len(rows)) for rows in model.embed([PROBE, LONG])),
+    }
     return AdaptedEncoder(
         dim=dim,
         queries=lambda texts: list(model.query_embed(texts)),
         documents=lambda texts: list(model.embed(texts)),
-        fingerprint=_fingerprint("fastembed", model.model_name, dim, "fastembed"),
+        fingerprint={**_fingerprint("fastembed", model.model_name, dim, "fastembed"), "rows": rows},
     )
 
 
@@ -69,6 +80,7 @@ def from_pylate(model: Any, *, name: str) -> AdaptedEncoder:  # noqa: ANN401
     recipe = ("query_length", "document_length", "do_query_expansion", "attend_to_expansion_tokens")
     prompts = ("query_prefix", "document_prefix")
     parts = {part: getattr(model, part, None) for part in (*recipe, *prompts)}
+    parts["skiplist"] = " ".join(sorted(model.skiplist_words))
     return AdaptedEncoder(
         dim=dim,
         queries=lambda texts: model.encode(texts, is_query=True, show_progress_bar=False),
@@ -83,6 +95,9 @@ def from_colpali_engine(model: Any, processor: Any, *, name: str, batch_size: in
 
     Queries are encoded one at a time: ColPali's depend on their neighbours in a batch there, since its processor leaves
     out `token_type_ids`.
+
+    How a query is rendered has changed with its versions, and so have the scores: what the processor makes of a query
+    and of a page is part of the fingerprint.
 
     Args:
         model: such as `ColQwen2.from_pretrained(…)`.
@@ -111,7 +126,7 @@ def from_colpali_engine(model: Any, processor: Any, *, name: str, batch_size: in
         dim=dim,
         queries=queries,
         documents=pages,
-        fingerprint=_fingerprint("colpali-engine", name, dim, "colpali-engine"),
+        fingerprint={**_fingerprint("colpali-engine", name, dim, "colpali-engine"), **_rendered(processor)},
         document_kind="image",
     )
 
@@ -133,6 +148,18 @@ def from_arrays(
         documents=lambda items: [_found(documents, item, "document") for item in items],
         fingerprint=fingerprint,
     )
+
+
+def _rendered(processor: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A query and a page as the tokenizer reads them, repeated tokens once, and how many a page takes."""
+    from PIL import Image  # noqa: PLC0415 - it is there, or there would be no processor
+
+    query = processor.process_queries(texts=[PROBE])["input_ids"][0].tolist()
+    page = processor.process_images([Image.new("RGB", PAGE, "white")])["input_ids"][0].tolist()
+    return {
+        "query": processor.tokenizer.decode(query),
+        "page": {"prompt": processor.tokenizer.decode([token for token, _ in groupby(page)]), "tokens": len(page)},
+    }
 
 
 def _found(arrays: Mapping[str, Any], key: str, noun: str) -> Any:  # noqa: ANN401

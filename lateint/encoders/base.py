@@ -121,6 +121,31 @@ class Tracing(Protocol):
 
 
 @runtime_checkable
+class Batching(Protocol):
+    """An encoder that says how much text it takes at once; a corpus is handed to it a few batches at a time."""
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens of one batch, padding counted."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An encoder whose documents have to be read before a model sees them, which threads can do ahead of it."""
+
+    @property
+    def batch_size(self) -> int:
+        """Documents of one batch."""
+
+    @property
+    def workers(self) -> int:
+        """Threads that prepare."""
+
+    def prepare(self, item: Any) -> Any:  # noqa: ANN401 - between the encoder and itself
+        """What `encode_documents` takes as well as the document; an `InvalidInput` if it cannot be read."""
+
+
+@runtime_checkable
 class Padding(Protocol):
     """An encoder whose batches can be padded on either side, which must change nothing."""
 

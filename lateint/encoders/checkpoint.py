@@ -6,19 +6,20 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from zipfile import is_zipfile
 
 from lateint import errors
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
-BLOCK = 64 * 1024
-BLOCKS = 32
-"""A file of weights is told by its size and by this many blocks of it: training touches them all."""
+BLOCK = 4 * 1024
+"""Bytes at either end of each tensor that weights are told by; tokens that were added stand at the end of theirs."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -82,7 +83,8 @@ def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
                 if (folder / "adapter_config.json").is_file()
                 else "Pass the folder it was saved to.",
             )
-        return Checkpoint(folder.resolve().name, str(folder), folder, None, _config(folder))
+        folder = folder.resolve()  # a relative one can read like a name on the hub, and be asked for there
+        return Checkpoint(folder.name, str(folder), folder, None, _config(folder))
     name = str(model)
     if isinstance(model, Path) or not _HUB_NAME.fullmatch(name) or name.startswith("."):
         raise errors.ConfigurationError(
@@ -95,20 +97,24 @@ def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
 
 
 def digest(checkpoint: Checkpoint) -> str | None:
-    """What tells the weights from any others, without reading all of them; None if there are none on this machine.
+    """What tells the weights from any others, by a little of every tensor.
 
-    The same for a model on the hub and a copy of it in a folder.
+    The same for a model on the hub and a copy of it in a folder, and however its tensors are spread over files.
+
+    Returns:
+        None if its files do not tell: there are none on this machine, or they are an adapter of another model.
     """
     parts = [str(module.get("path", "")) for module in checkpoint.read_json("modules.json") or [{"path": ""}]]
-    files = [file for part in dict.fromkeys(("", *parts)) for file in _weights(checkpoint.folder / part)]
-    if not files:
-        return None
-    told = hashlib.sha256()
-    for file in files:
-        told.update(f"{file.relative_to(checkpoint.folder).as_posix()} {file.stat().st_size}\n".encode())
-        for block in _sampled(file):
-            told.update(block)
-    return told.hexdigest()[:32]
+    tensors: set[str] = set()
+    for part in dict.fromkeys(("", *parts)):
+        found = (checkpoint.folder / part).rglob if part else checkpoint.folder.glob  # modules can lie within modules
+        if any(found("adapter_config.json")):
+            return None
+        # Safetensors where there are any: they are what is loaded then.
+        for file in sorted(found("*.safetensors")) or sorted(found("pytorch_model*.bin")):
+            place = file.parent.relative_to(checkpoint.folder).as_posix()
+            tensors.update(f"{place} {tensor}" for tensor in _tensors(file))
+    return hashlib.sha256("\n".join(sorted(tensors)).encode()).hexdigest()[:32] if tensors else None
 
 
 def needs(*packages: str, extra: str) -> None:
@@ -131,21 +137,35 @@ def installed(package: str) -> str:
     return version(package)
 
 
-def _weights(folder: Path) -> list[Path]:
-    """Safetensors where there are any: they are what is loaded then."""
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-
-
-def _sampled(file: Path) -> list[bytes]:
-    size = file.stat().st_size
+def _tensors(file: Path) -> Iterator[str]:
+    """What tells each tensor in a file: name, type, shape and either end of its values."""
+    if file.suffix != ".safetensors":
+        yield from _pickled(file)
+        return
     with file.open("rb") as opened:
-        if size <= BLOCK * BLOCKS:
-            return [opened.read()]
-        blocks = []
-        for at in range(BLOCKS):
-            opened.seek(at * (size - BLOCK) // (BLOCKS - 1))
-            blocks.append(opened.read(BLOCK))
-        return blocks
+        start = 8 + int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(start - 8))
+        header.pop("__metadata__", None)
+        for name, about in header.items():
+            begin, end = about["data_offsets"]
+            told = hashlib.sha256()
+            for at in (begin, max(begin, end - BLOCK)):
+                opened.seek(start + at)
+                told.update(opened.read(min(BLOCK, end - at)))
+            yield f"{name} {about['dtype']} {about['shape']} {told.hexdigest()}"
+
+
+def _pickled(file: Path) -> Iterator[str]:
+    """The same of a file that only torch can read."""
+    import torch  # noqa: PLC0415 - an extra
+
+    types = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+    values = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
+    for name, tensor in values.items():
+        flat = tensor.contiguous().flatten().view(torch.uint8) if tensor.numel() else tensor
+        told = hashlib.sha256(flat[:BLOCK].numpy().tobytes())
+        told.update(flat[-BLOCK:].numpy().tobytes())
+        yield f"{name} {types.get(tensor.dtype, tensor.dtype)} {list(tensor.shape)} {told.hexdigest()}"
 
 
 def _config(folder: Path) -> dict[str, Any]:

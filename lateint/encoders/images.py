@@ -62,12 +62,13 @@ def sample_images() -> list[Image]:
     return pages
 
 
-def name_of(source: object, position: int) -> str:
-    """What errors call an image: its file where it has one, else its place among those passed."""
+def name_of(source: object, position: int | None = None) -> str:
+    """What errors call an image: its file where it has one, else its place among those passed, if there are others."""
     if isinstance(source, (str, os.PathLike)):
         return f"image {os.fspath(source)!r:.300}"
     file = getattr(source, "filename", None)
-    return f"image {position}" + (f" ({file!r:.300})" if isinstance(file, str) and file else "")
+    named = "the image" if position is None else f"image {position}"
+    return named + (f" ({file!r:.300})" if isinstance(file, str) and file else "")
 
 
 def read_image(source: PageImage, name: str, *, fetch: Callable[[str], bytes] | None = None) -> Image:
@@ -87,9 +88,9 @@ def read_image(source: PageImage, name: str, *, fetch: Callable[[str], bytes] | 
     """
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - an extra
 
-    if isinstance(source, Image.Image):
-        return _pixels(source, name)
     try:
+        if isinstance(source, Image.Image):
+            return _pixels(source, name)
         with Image.open(_file(source, name, fetch), formats=FORMATS) as image:
             return _pixels(image, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lateint import errors
 from lateint.encoders.checkpoint import Checkpoint, Precision
@@ -14,8 +14,7 @@ from lateint.encoders.checkpoint import Checkpoint, Precision
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-_REPORTED_MISSING = re.compile(r"^(\S+)\s*\|.*\bMISSING\b", re.MULTILINE)
-
+_ONE_AT_A_TIME = threading.Lock()
 _LATE = {"ColBERT", "MultiVectorEncoder"}
 _PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "attend_to_expansion_tokens", "skiplist_words"}
 
@@ -41,8 +40,8 @@ def loaded(
     device = device or sentence_transformers.util.get_device_name()
     chosen = precision or ("float32" if device == "cpu" else None)
     dtype = getattr(torch, chosen) if chosen is not None else "auto"
-    try:
-        with _missing_weights() as missing:
+    with _watched() as reports:
+        try:
             model = sentence_transformers.MultiVectorEncoder(
                 checkpoint.source,
                 device=device,
@@ -50,53 +49,81 @@ def loaded(
                 trust_remote_code=trust_remote_code,
                 model_kwargs={"dtype": dtype},
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        if "trust_remote_code" in str(error):
+        except Exception as error:  # whatever libraries, and code that came along, say of what they cannot read
+            _check_whole(checkpoint, reports)
+            if "trust_remote_code" in str(error):
+                raise errors.ConfigurationError(
+                    f"model {checkpoint.name!r} comes with code of its own, which was not run.",
+                    hint="Read that code; then allow it with trust_remote_code=True (--trust-remote-code).",
+                ) from error
             raise errors.ConfigurationError(
-                f"model {checkpoint.name!r} comes with code of its own, which was not run.",
-                hint="Read that code; then allow it with trust_remote_code=True (--trust-remote-code).",
+                f"model {checkpoint.name!r} cannot be loaded: {type(error).__name__}: {str(error).strip()}",
+                hint="Look for missing or broken files in its folder; HF_HUB_OFFLINE keeps them from being downloaded. "
+                "Code of its own may be made for other versions of transformers.",
             ) from error
+    _check_whole(checkpoint, reports)
+    if not reports:
         raise errors.ConfigurationError(
-            f"model {checkpoint.name!r} cannot be loaded: {str(error).strip() or type(error).__name__}",
-            hint="Look for missing files in its folder; HF_HUB_OFFLINE keeps them from being downloaded.",
-        ) from error
+            f"model {checkpoint.name!r} was not loaded by transformers: nothing tells whether its weights are whole.",
+            hint="Load it as a MultiVectorEncoder yourself, and pass that.",
+        )
+    return model
+
+
+@contextmanager
+def _watched() -> Iterator[list[Any]]:
+    """What transformers knows, while it loads, of weights that it did not find. It would tell a log, and go on."""
+    from transformers import modeling_utils  # noqa: PLC0415 - an extra
+    from transformers.integrations import peft  # noqa: PLC0415
+
+    reports: list[Any] = []
+    silent = logging.getLogger(f"{__name__}.unheard")
+    silent.setLevel(logging.CRITICAL)
+    places: tuple[Any, Any] = (modeling_utils, peft)
+    thread = threading.get_ident()
+    with _ONE_AT_A_TIME:
+        original = places[0].log_state_dict_report
+
+        def told(*args: Any, **named: Any) -> None:  # noqa: ANN401 - as in transformers
+            if threading.get_ident() != thread:
+                original(*args, **named)
+                return
+            reports.append(named["loading_info"])
+            original(*args, **{**named, "logger": silent})
+
+        for place in places:
+            place.log_state_dict_report = told
+        try:
+            yield reports
+        finally:
+            for place in places:
+                place.log_state_dict_report = original
+
+
+def _check_whole(checkpoint: Checkpoint, reports: list[Any]) -> None:
+    """Refuse weights that are random: missing in the files, or of another shape there."""
+    lacking = {name for report in reports for name in report.missing_and_mismatched()}
+    # A pooler makes one vector of a text: checkpoints of this kind never have one, and nothing here uses it.
+    missing = sorted(name for name in lacking if "pooler" not in name)
     if missing:
         raise errors.ConfigurationError(
             f"the files of model {checkpoint.name!r} lack weights, and random ones would take their place: "
             f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}.",
             hint="Download or save it again, whole.",
         )
-    return model
-
-
-@contextmanager
-def _missing_weights() -> Iterator[list[str]]:
-    """Names of the weights that a model was loaded without. transformers tells of them in a warning, and goes on."""
-    missing: list[str] = []
-
-    def told(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        # A pooler makes one vector of a text: checkpoints of this kind never have one, and nothing here uses it.
-        missing.extend(name for name in _REPORTED_MISSING.findall(text) if "pooler" not in name)
-        return "LOAD REPORT" not in text
-
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.addFilter(told)
-    logger.setLevel(logging.WARNING)
-    try:
-        yield missing
-    finally:
-        logger.setLevel(level)
-        logger.removeFilter(told)
 
 
 def _check_late(checkpoint: Checkpoint) -> None:
-    """Refuse what sentence-transformers would turn into a late-interaction model by adding random weights."""
+    """Refuse pages, and what sentence-transformers would make late-interaction by adding random weights."""
+    if checkpoint.architecture.endswith("ForRetrieval"):
+        raise errors.ConfigurationError(
+            f"model {checkpoint.name!r} ({checkpoint.architecture}) takes pages, not texts: its queries would come out "
+            "without its prompt.",
+            hint="Use lateint.encoders.vision.VisionEncoder, which names the classes it takes.",
+        )
     settings = checkpoint.read_json("config_sentence_transformers.json") or {}
     late = (
         checkpoint.architecture == "HF_ColBERT"
-        or checkpoint.architecture.endswith("ForRetrieval")
         or settings.get("model_type") in _LATE
         or not _PYLATE_KEYS.isdisjoint(settings)
     )

@@ -67,7 +67,7 @@ def _rotary_positions(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]: 
     ids = inputs["input_ids"]
     of_image = (ids == model.config.vlm_config.image_token_id).int()
     grids, mask = inputs.get("image_grid_thw"), inputs["attention_mask"]
-    positions, _ = model.vlm.get_rope_index(ids, of_image, image_grid_thw=grids, attention_mask=mask)
+    positions, _ = model.vlm.get_rope_index(ids, mm_token_type_ids=of_image, image_grid_thw=grids, attention_mask=mask)
     return {"position_ids": positions}
 
 

@@ -31,6 +31,9 @@ TOKENS_PER_BATCH = {"cpu": 4_096}
 
 TOKENS_PER_BATCH_ELSEWHERE = 32_768
 
+BYTES_PER_TOKEN = 3
+"""What batches are laid out by: few tokens of a language are shorter. Batches that turn out too large are halved."""
+
 VALUES = 256
 """Of each tensor, for the fingerprint of a model that did not come from files; training changes them all."""
 
@@ -38,11 +41,13 @@ VALUES = 256
 class SentenceTransformersEncoder:
     """A late-interaction text model, by its name on the hub or the folder that it lies in.
 
-    A text that is longer than the model takes is cut, as everywhere; here it is said, once, with the count.
+    A text that is longer than the model takes is cut, as everywhere; here it is said, once, with the count of the
+    call that it was first seen in, where the tokenizer tells it, as all fast ones do.
 
     Args:
         model: a name such as `lightonai/LateOn`, a folder, or a `MultiVectorEncoder` that is loaded already; that is
-            told by its values, so that an index filled with it is searched with it, and not with its name.
+            told by its values, in float32 or float16 (bfloat16 is another), so that an index filled with it is searched
+            with it, and not with its name.
         revision: branch, tag or commit on the hub.
         dim: keep the first values of each row only and scale it to length 1 again; for models that were trained for it
             (Matryoshka).
@@ -52,7 +57,7 @@ class SentenceTransformersEncoder:
         precision: what the model computes in; its own on an accelerator and float32 on a CPU if left out. Rows come out
             as float16 from float16, else as float32.
         trust_remote_code: run code that comes with the model. It can do anything that you can.
-        tokens_per_batch: padded tokens in one batch.
+        tokens_per_batch: padded tokens in one batch at most; more only for a single text that is longer.
 
     Raises:
         ConfigurationError: no such model, no late-interaction model, code that was not allowed, or `dim` above its own.
@@ -87,7 +92,6 @@ class SentenceTransformersEncoder:
         self._lock = threading.Lock()
         self._told: set[Task] = set()
         self._budget = tokens_per_batch or TOKENS_PER_BATCH.get(model.device.type, TOKENS_PER_BATCH_ELSEWHERE)
-        self._per_token = 4.0
         own = int(model.get_embedding_dimension() or 0)
         if dim is not None and not 1 <= dim <= own:
             raise errors.ConfigurationError(f"dim {dim} cannot be had of rows of {own}.", hint=f"Pass 1 to {own}.")
@@ -112,6 +116,11 @@ class SentenceTransformersEncoder:
     def device(self) -> torch.device:
         """Where the model runs."""
         return self._model.device
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Padded tokens in one batch."""
+        return self._budget
 
     def encode_queries(self, texts: Sequence[str]) -> list[Rows]:
         """One array of shape (tokens, dim) per text.
@@ -157,8 +166,9 @@ class SentenceTransformersEncoder:
         cut = 0
         waiting: deque[_Batch] = deque()
         with self._lock:  # the tokenizer keeps state, and a device gains nothing from two batches at once
-            for places in self._batches(texts, task):
-                batch = self._started([texts[at] for at in places], places, task)
+            inputs = (made for places in self._batches(texts, task) for made in self._inputs(texts, places, task))
+            for places, features in inputs:
+                batch = self._started(places, features, task)
                 cut += batch.cut
                 waiting.append(batch)
                 if len(waiting) == 2:  # one is fetched while the other is computed
@@ -172,11 +182,12 @@ class SentenceTransformersEncoder:
         """Places of texts of about the same length, the longest first: what does not fit fails at once."""
         fixed = self._recipe.expansion is not None and task == "query"
         cap = self._recipe.length(task) or 10**9
+        sizes = [len(text.encode(errors="surrogatepass")) for text in texts]
         batch: list[int] = []
         width = 1
-        for at in sorted(range(len(texts)), key=lambda at: -len(texts[at])):
+        for at in sorted(range(len(texts)), key=lambda at: -sizes[at]):
             if not batch:
-                width = cap if fixed else min(cap, int(len(texts[at]) / self._per_token) + 8)
+                width = cap if fixed else min(cap, sizes[at] // BYTES_PER_TOKEN + 8)
             batch.append(at)
             if (len(batch) + 1) * width > self._budget:
                 yield batch
@@ -184,17 +195,26 @@ class SentenceTransformersEncoder:
         if batch:
             yield batch
 
-    def _started(self, texts: list[str], places: list[int], task: Task) -> _Batch:
+    def _inputs(
+        self, texts: Sequence[str], places: list[int], task: Task
+    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """What the model takes for the texts at these places, in halves if their tokens exceed the budget."""
+        batch = [texts[at] for at in places]
+        features = self._model.preprocess(batch, prompt=self._recipe.prompts[task], task=task)
+        ids = features.get("input_ids")
+        if len(places) > 1 and ids is not None and ids.numel() > self._budget:
+            half = len(places) // 2
+            yield from self._inputs(texts, places[:half], task)
+            yield from self._inputs(texts, places[half:], task)
+        else:
+            yield places, features
+
+    def _started(self, places: list[int], features: dict[str, Any], task: Task) -> _Batch:
         import torch  # noqa: PLC0415 - an extra
         from sentence_transformers.util import batch_to_device  # noqa: PLC0415
 
-        prompt = self._recipe.prompts[task]
-        features = self._model.preprocess(texts, prompt=prompt, task=task)
         encodings = getattr(features, "encodings", None)
         ids = features.get("input_ids")
-        if task == "document" and ids is not None and ids.ndim == 2:
-            characters = max(len(text) for text in texts)
-            self._per_token = max(1.0, min(self._per_token, characters / max(1, ids.shape[1])))
         features = batch_to_device(features, self.device)
         with torch.inference_mode():
             features = self._model(features, task=task)
@@ -203,7 +223,7 @@ class SentenceTransformersEncoder:
             there = rows.device.type == "cuda"  # elsewhere a copy that does not block may be read before it is whole
             host = rows.to("cpu", non_blocking=there), mask.to("cpu", non_blocking=there)
             event = torch.cuda.current_stream(rows.device).record_event() if there else None
-        return _Batch(places, *host, event, ids, encodings, len(prompt or ""))
+        return _Batch(places, *host, event, ids, encodings, len(self._recipe.prompts[task] or ""))
 
     def _shaped(self, rows: torch.Tensor) -> torch.Tensor:
         import torch  # noqa: PLC0415 - an extra
@@ -245,10 +265,11 @@ class SentenceTransformersEncoder:
 
     def _fingerprint(self, checkpoint: Checkpoint | None) -> dict[str, Any]:
         name = checkpoint.name if checkpoint is not None else type(self._model).__name__
+        weights = digest(checkpoint) if checkpoint is not None else None
         return {
             "kind": "sentence-transformers",
             "dim": self.dim,
-            "weights": digest(checkpoint) if checkpoint is not None else _told_apart(self._model),
+            "weights": weights or _told_apart(self._model),
             **self._recipe.as_data(),
             "score": self.score,
             MADE_WITH: {
@@ -279,12 +300,17 @@ class _Batch:
 
 
 def _told_apart(model: MultiVectorEncoder) -> str:
-    """What tells the weights of a model in memory from any others, by some values of each tensor."""
+    """What tells the weights of a model from any others where no files do, by some values of each tensor.
+
+    They are taken as float16, so that half precision is the same model. Poolers are left out: they are drawn at random
+    where the files have none, and make no rows.
+    """
     told = hashlib.sha256()
     for name, values in sorted(model.state_dict().items()):
-        some = values.flatten()[:: max(1, values.numel() // VALUES)].float().cpu()
-        told.update(f"{name} {tuple(values.shape)}\n".encode())
-        told.update(some.numpy().tobytes())
+        if "pooler" not in name:
+            some = values.flatten()[:: max(1, values.numel() // VALUES)].half().cpu()
+            told.update(f"{name} {tuple(values.shape)}\n".encode())
+            told.update(some.numpy().tobytes())
     return told.hexdigest()[:32]
 
 

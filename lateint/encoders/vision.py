@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 QUERIES_AT_ONCE = 32
 MOST_WORKERS = 8
+OLDEST = (5, 18)
+"""Of transformers: what this has been seen to work with."""
 
 _OF_TOKENS = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}
 _IMAGE_SETTINGS = (
@@ -42,9 +45,14 @@ _IMAGE_SETTINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A page ready for the model: its inputs as a batch of one, and its width and height in pixels."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedPage:
+    """A page ready for the model.
+
+    Attributes:
+        inputs: as a batch of one.
+        size: width and height of the page, in pixels.
+    """
 
     inputs: dict[str, Tensor]
     size: tuple[int, int]
@@ -63,7 +71,7 @@ class VisionEncoder:
         dim: keep the first values of each row only and scale it to length 1 again; for models that were trained for it.
         device: where the model runs, as torch calls it; None for an accelerator if there is one.
         precision: what the model computes in; None for float32 on a CPU, and elsewhere what the checkpoint says, or
-            float16. Rows come out as float16 where it is that, else as float32.
+            bfloat16. Rows come out as float16 where it is that, else as float32.
         batch_size: pages encoded at once.
         image_tokens_only: leave out the rows of the prompt around an image.
         workers: threads that read and prepare pages; None for one a core, up to 8.
@@ -92,6 +100,7 @@ class VisionEncoder:
         fetch: Callable[[str], bytes] | None = None,
     ) -> None:
         needs("torch", "transformers", "PIL", extra="vision")
+        _check_version(installed("transformers"))
         self._device = device or _device()
         found = resolve(model, revision=revision)
         if found.architecture not in PAGE_MODELS:
@@ -102,10 +111,16 @@ class VisionEncoder:
         computed_in = precision or _precision(self._device, found.config)
         self._kind = PAGE_MODELS[found.architecture]
         self._model, self._processor = _loaded(found, self._device, computed_in)
+        weights = digest(found)
+        if weights is None:
+            raise errors.ConfigurationError(
+                f"the files of {found.name!r} do not tell its weights from others: an index could not know its model.",
+                hint="Save the whole model as safetensors, with any adapter merged into it.",
+            )
         self._image = self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._image_tokens_only = image_tokens_only
-        self._workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+        self.workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
         self._fetch = fetch
         self._out = np.dtype(np.float16 if computed_in == "float16" else np.float32)
         own = int(self._model.config.embedding_dim)
@@ -116,7 +131,7 @@ class VisionEncoder:
         self.fingerprint: Mapping[str, Any] = {
             "kind": "vision",
             "architecture": found.architecture,
-            "weights": digest(found),
+            "weights": weights,
             "dim": self.dim,
             **self._recipe(),
             MADE_WITH: {
@@ -125,6 +140,10 @@ class VisionEncoder:
                 "precision": computed_in,
                 "transformers": installed("transformers"),
                 "torch": installed("torch"),
+                "pillow": installed("pillow"),
+                "torchvision": installed("torchvision")
+                if find_spec("torchvision")
+                else None,  # resizes, if it is there
             },
         }
 
@@ -139,11 +158,19 @@ class VisionEncoder:
         """
         return [rows for rows, _, _ in self._queries(texts)]
 
-    def encode_documents(self, items: Sequence[PageImage]) -> list[Rows]:
+    def prepare(self, item: PageImage) -> PreparedPage:
+        """Read one page and make the inputs of the model out of it; for threads that work ahead of the model.
+
+        Raises:
+            InvalidInput: the page cannot be read, or the model cannot take it.
+        """
+        return self._read(item, name_of(item))
+
+    def encode_documents(self, items: Sequence[PageImage | PreparedPage]) -> list[Rows]:
         """One array of shape (tokens, dim) per page.
 
         Args:
-            items: Pillow images, paths, or the bytes of image files.
+            items: Pillow images, paths, the bytes of image files, or what `prepare` made of one.
 
         Raises:
             InvalidInput: names the page that cannot be read, or that the model cannot take.
@@ -161,12 +188,23 @@ class VisionEncoder:
             encodings.append(Encoding(rows, tuple(origins)))
         return encodings
 
-    def trace_documents(self, items: Sequence[PageImage]) -> list[Encoding]:
-        """As `encode_documents`, with the patch or the token of the prompt for every row."""
+    def trace_documents(self, items: Sequence[PageImage | PreparedPage]) -> list[Encoding]:
+        """As `encode_documents`, with the patch or the token of the prompt for every row.
+
+        Raises:
+            InvalidInput: as `encode_documents`.
+            ConfigurationError: the processor cuts a page into other patches than its settings say.
+        """
         encodings = []
         for rows, page in self._pages(items):
             patches = self._kind.patches(self._processor, page.inputs, page.size)
             ids = page.inputs["input_ids"][self._kept(page.inputs)].tolist()
+            if (found := ids.count(self._image)) != len(patches):
+                raise errors.ConfigurationError(
+                    f"a page of {page.size[0]} × {page.size[1]} pixels has {found} rows of patches, and by the "
+                    f"processor's settings {len(patches)}: it is not known where they lie.",
+                    hint="Encode without origins; another version of transformers may know.",
+                )
             names, patch = self._processor.tokenizer.convert_ids_to_tokens(ids), iter(patches)
             named = zip(ids, names, strict=True)
             origins: list[Origin] = [next(patch) if i == self._image else Token(name) for i, name in named]
@@ -197,26 +235,29 @@ class VisionEncoder:
             for at, rows in enumerate(self._rows(inputs, kept)):
                 yield rows, inputs["input_ids"][at][kept[at]].tolist(), spans[at][kept[at]].tolist()
 
-    def _pages(self, items: Sequence[PageImage]) -> Iterator[tuple[Rows, _Page]]:
+    def _pages(self, items: Sequence[PageImage | PreparedPage]) -> Iterator[tuple[Rows, PreparedPage]]:
         if isinstance(items, (str, bytes, os.PathLike)):
             raise errors.InvalidInput("items is one image, not a sequence of them.", hint="Write [image].")
         # A batch for the model, the next one behind it, and every thread at work.
-        depth = self._batch_size + self._workers
-        with closing(ahead(self._prepared, enumerate(items), workers=self._workers, depth=depth)) as prepared:
-            while batch := list(islice(prepared, self._batch_size)):
+        depth = self.batch_size + self.workers
+        with closing(ahead(self._prepared, enumerate(items), workers=self.workers, depth=depth)) as prepared:
+            while batch := list(islice(prepared, self.batch_size)):
                 inputs = self._stacked([page.inputs for page in batch])
                 yield from zip(self._rows(inputs, self._kept(inputs)), batch, strict=True)
 
-    def _prepared(self, numbered: tuple[int, PageImage]) -> _Page:
-        name = name_of(numbered[1], numbered[0])
-        image = read_image(numbered[1], name, fetch=self._fetch)
+    def _prepared(self, numbered: tuple[int, PageImage | PreparedPage]) -> PreparedPage:
+        at, item = numbered
+        return item if isinstance(item, PreparedPage) else self._read(item, name_of(item, at))
+
+    def _read(self, item: PageImage, name: str) -> PreparedPage:
+        image = read_image(item, name, fetch=self._fetch)
         try:
             inputs = dict(self._processor.process_images([image]))
         except (ValueError, ArithmeticError, IndexError) as error:
             width, height = image.size
             raise errors.InvalidInput(f"{name}, {width} × {height} pixels, is not for this model: {error}") from error
         inputs.pop("labels", None)  # for training only
-        return _Page(inputs, image.size)
+        return PreparedPage(inputs, image.size)
 
     def _stacked(self, pages: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Inputs of several pages as one batch: tokens padded on the side of the tokenizer, pixels at their end."""
@@ -282,7 +323,17 @@ def _device() -> str:
 def _precision(device: str, config: Mapping[str, Any]) -> str:
     if device.startswith("cpu"):
         return "float32"
-    return str(config.get("dtype") or config.get("torch_dtype") or "float16")
+    # The language models of these overflow in float16, PaliGemma's first of all.
+    return str(config.get("dtype") or config.get("torch_dtype") or "bfloat16")
+
+
+def _check_version(version: str) -> None:
+    """The extra `text` takes transformers from 5.3 on, which have some of these models with other recipes."""
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        raise errors.MissingDependency(
+            f"transformers {version} is too old for page images.",
+            hint=f'Install version {OLDEST[0]}.{OLDEST[1]} or newer: pip install "lateint[vision]"',
+        )
 
 
 def _loaded(found: Checkpoint, device: str, precision: str) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import lateint
+from lateint import errors
 from lateint.cli.app import app
 from lateint.encoders.base import MADE_WITH
 
@@ -83,7 +84,50 @@ def test_a_model_of_the_hub_is_found_by_its_name(url: str, monkeypatch: pytest.M
         client.create_index(lateint.IndexSpec("notes", 8, encoder=fingerprint))
     monkeypatch.setattr(lateint, "encoder", encoder)
     run("search", url, "notes", "pigeons")
-    assert asked == [("org/model", {"revision": "c0ffee", "dim": 8, "trust_remote_code": False})]
+    how = {"device": None, "precision": None, "trust_remote_code": False}
+    assert asked == [("org/model", {"revision": "c0ffee", "dim": 8, **how})]
+    run("search", url, "notes", "pigeons", "--device", "cuda:1", "--precision", "float16")
+    assert asked[1][1] | how == asked[0][1]
+    assert (asked[1][1]["device"], asked[1][1]["precision"]) == ("cuda:1", "float16")
+
+
+def test_longer_documents_of_an_index_made_in_python(url: str, text_model: Path) -> None:
+    """There is no option for it, and none is needed: the index says how its encoder was told to cut."""
+    encoder = lateint.encoder(text_model, document_length=60, device="cpu")
+    with lateint.connect(url) as client:
+        client.create_index(lateint.IndexSpec("notes", encoder.dim, encoder=encoder.fingerprint))
+    options = ("--encoder", str(text_model))
+    pushed = run("push", url, "notes", "-", *options, stdin=LINES)
+    assert pushed.exit_code == 0, pushed.stderr
+    assert run("search", url, "notes", "pigeons", *options).exit_code == 0
+
+
+def test_verify_compares_the_encoder(url: str, text_model: Path, tmp_path: Path) -> None:
+    """Queries of another model prove nothing of the searches that the index is for."""
+    from tests.checkpoints.text import build_bert_colbert  # noqa: PLC0415 - torch is not for every test
+
+    other = build_bert_colbert(tmp_path / "other", query_length=24)
+    options = ("--encoder", str(text_model))
+    run("create", url, "notes", *options)
+    run("push", url, "notes", "-", *options, stdin=LINES)
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"text": "pigeons"}')
+    assert run("verify", url, "notes", "--queries", str(queries), *options).exit_code == 0
+    refused = run("verify", url, "notes", "--queries", str(queries), "--encoder", str(other))
+    assert refused.exit_code == 2
+    assert "was made with another encoder" in refused.stderr
+
+
+def test_options_that_would_do_nothing(url: str, text_model: Path, page_models: dict[str, Path]) -> None:
+    """Somebody who asks for a GPU, or for fewer rows, is told that it is not so."""
+    run("create", url, "notes", "--encoder", "hashing")
+    refused = run("search", url, "notes", "pigeons", "--device", "cuda")
+    assert refused.exit_code == 2
+    assert "hashing has no weights: device would do nothing" in refused.stderr
+    with pytest.raises(errors.ConfigurationError, match="takes texts: image_tokens_only would do nothing"):
+        lateint.encoder(text_model, image_tokens_only=True)
+    with pytest.raises(errors.ConfigurationError, match="takes images of pages: document_length would do nothing"):
+        lateint.encoder(page_models["colpali"], document_length=60)
 
 
 def test_offline(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +167,7 @@ class TestPages:
             {"id": "p", "image": str(folder / "a.png"), "payload": {"year": 2024}},
             {"id": "q", "image": str(folder / "none.png")},
             {"id": "r", "text": "a text"},
+            {"id": "s", "image": "https://example.org/p.png"},
         ]
         pushed = run(
             "push", url, "pages", "-", *options, "--on-error", "report", stdin="\n".join(map(json.dumps, lines))
@@ -130,8 +175,23 @@ class TestPages:
         assert pushed.exit_code == 4
         assert "stdin:2\t" in pushed.stdout
         assert "none.png" in pushed.stdout
+        assert "stdin:4\timage 'https://example.org/p.png' is a URL, and none is fetched" in pushed.stdout
         assert "stdin:3\tthis is a text, and the encoder takes images." in pushed.stdout
         assert "Wrote 1 document" in pushed.stderr
+
+    def test_rows_of_the_image_only(self, url: str, folder: Path, page_models: dict[str, Path]) -> None:
+        """An index made so in Python is filled and searched so, without being told again."""
+        encoder = lateint.encoder(page_models["colpali"], image_tokens_only=True, device="cpu")
+        with lateint.connect(url) as client:
+            client.create_index(lateint.IndexSpec("pages", encoder.dim, encoder=encoder.fingerprint))
+        options = ("--encoder", str(page_models["colpali"]))
+        pushed = run("push", url, "pages", str(folder), *options)
+        assert pushed.exit_code == 0, pushed.stderr
+        with lateint.connect(url) as client:
+            (page,) = client.open("pages").get(["a.png"], with_vectors=True)
+        assert page.vectors is not None
+        assert len(page.vectors) == 16
+        assert run("search", url, "pages", "red", *options).exit_code == 0
 
     def test_a_folder_for_a_text_model(self, url: str, folder: Path, text_model: Path) -> None:
         options = ("--encoder", str(text_model))

@@ -33,8 +33,10 @@ class FastEmbed:
     def get_embedding_size(cls, model_name: str) -> int:
         return {"colbert-ir/colbertv2.0": 8}[model_name]
 
+    limit = 512
+
     def embed(self, documents: Iterable[str]) -> Iterator[np.ndarray]:
-        yield from (rows_of(text) for text in documents)
+        yield from (rows_of(text)[: self.limit] for text in documents)
 
     def query_embed(self, query: Iterable[str]) -> Iterator[np.ndarray]:
         yield from (rows_of(f"query {text}") for text in query)
@@ -45,6 +47,9 @@ class PyLate:
 
     query_length, document_length, do_query_expansion, attend_to_expansion_tokens = 32, 180, True, False
     query_prefix, document_prefix = "[Q] ", "[D] "
+
+    def __init__(self, skiplist_words: Iterable[str] = ("!", ",")) -> None:
+        self.skiplist_words = list(skiplist_words)
 
     def get_sentence_embedding_dimension(self) -> int:
         return 8
@@ -60,6 +65,7 @@ def test_fastembed_in_an_index() -> None:
         "kind": "fastembed",
         "model": "colbert-ir/colbertv2.0",
         "dim": 8,
+        "rows": {"query": "2 2001", "document": "13 512"},
         "made_with": {"fastembed": "1.2.3"},
     }
     with lateint.connect("memory://") as client:
@@ -76,15 +82,86 @@ def test_pylate_knows_queries_from_documents() -> None:
     assert encoder.max_query_tokens == encoder.fingerprint["query_length"] == 32
 
 
+def test_fastembed_of_another_recipe() -> None:
+    """A version that cuts elsewhere makes other rows: no matter of rounding."""
+    other = FastEmbed()
+    other.limit = 180
+    assert_mismatch(from_fastembed(FastEmbed()), from_fastembed(other), "rows.document is '13 180' here")
+
+
+def test_pylate_with_another_skiplist() -> None:
+    """What is skipped has no row."""
+    mine, other = (from_pylate(PyLate(words), name="a/b") for words in ("!,", "!"))
+    assert_mismatch(mine, other, "skiplist is '!' here and '! ,' in the index")
+
+
+def assert_mismatch(filled: Any, searched: Any, part: str) -> None:
+    with lateint.connect("memory://") as client:
+        index = client.create_index(lateint.IndexSpec("a", filled.dim, encoder=filled.fingerprint))
+        with pytest.raises(errors.EncoderMismatch) as raised:
+            lateint.Retriever(index, searched)
+        assert part in str(raised.value)
+
+
+class Batch(dict[str, Any]):
+    """What colpali-engine's processors give."""
+
+    def to(self, device: str) -> Batch:
+        return self
+
+
+class Tokenizer:
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+class ColModel:
+    device, dim = "cpu", 8
+
+
+class Renders:
+    """`ColQwen2Processor`, as far as its versions differ: a prefix before queries, and how large a page may be."""
+
+    tokenizer = Tokenizer()
+
+    def __init__(self, prefix: tuple[int, ...] = (), patches: int = 5) -> None:
+        self.prefix, self.patches = prefix, patches
+
+    def process_queries(self, texts: list[str]) -> Batch:
+        return self.of([*self.prefix, 7, 8])
+
+    def process_images(self, images: list[Any]) -> Batch:
+        assert [image.size for image in images] == [(1240, 1754)]
+        return self.of([1, *[2] * self.patches, 3])
+
+    def of(self, ids: list[int]) -> Batch:
+        return Batch(input_ids=np.array([ids]))
+
+
+@pytest.mark.parametrize(
+    ("other", "part"),
+    [
+        (Renders(prefix=(9,)), "query is '9 7 8' here and '7 8' in the index"),
+        (Renders(patches=4), "page.tokens is 6 here and 7 in the index"),
+    ],
+)
+def test_colpali_engine_of_another_version(other: Renders, part: str) -> None:
+    """It has changed how queries are rendered twice: a mix has wrong scores, and not by rounding."""
+    pytest.importorskip("PIL", reason="the extra vision is not installed")
+    mine, theirs = (from_colpali_engine(ColModel(), processor, name="a/b") for processor in (Renders(), other))
+    assert mine.fingerprint["page"] == {"prompt": "1 2 3", "tokens": 7}
+    assert_mismatch(mine, theirs, part)
+
+
 def test_colpali_engine_selects_rows_and_encodes_queries_alone() -> None:
     """Padded rows may be NaN there, and neighbours in a batch change ColPali's queries."""
     torch = pytest.importorskip("torch", reason="the extra vision is not installed")
 
-    class Batch(dict[str, Any]):
-        def to(self, device: str) -> Batch:
-            return self
+    pytest.importorskip("PIL", reason="the extra vision is not installed")
 
     class Processor:
+        tokenizer = Tokenizer()
+
         def process_queries(self, texts: list[str]) -> Batch:
             assert len(texts) == 1
             return Batch(input_ids=torch.ones(1, 3), attention_mask=torch.tensor([[1, 1, 1]]))

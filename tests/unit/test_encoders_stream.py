@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,10 +16,12 @@ import pytest
 import lateint
 from lateint import errors
 from lateint.encoders import HashingEncoder, stream
-from lateint.encoders.base import Rows, Score
+from lateint.encoders.base import DocumentKind, Rows, Score
 from lateint.encoders.stream import encoded
 
 DEADLINE_S = 60.0
+WORDS = stream.BATCHES * stream.TOKENS // stream.SHORTEST
+"""As many texts of a word are in one chunk."""
 
 
 class Counting(HashingEncoder):
@@ -51,19 +57,142 @@ def test_memory_is_bounded() -> None:
 
     def source() -> Iterator[tuple[int, str]]:
         nonlocal pulled
-        for at in range(20 * stream.TEXTS):
+        for at in range(20 * WORDS):
             pulled += 1
             yield at, "word"
 
     most = max(pulled - taken for taken, _ in enumerate(encoded(Counting(), source())))
-    assert most <= 3 * stream.TEXTS
+    assert most <= 3 * WORDS
+
+
+class Page:
+    """Stands for an image of 25 MB."""
+
+
+class OfPages(HashingEncoder):
+    """Ten rows for whatever it is given, in batches of two."""
+
+    document_kind: DocumentKind = "image"
+    batch_size, workers = 2, 2
+
+    def __init__(self) -> None:
+        super().__init__(dim=4)
+        self.given: list[int] = []
+
+    def prepare(self, item: Any) -> Any:
+        if isinstance(item, str):
+            raise errors.InvalidInput(f"{item!r} is torn")
+        return item
+
+    def encode_documents(self, items: Sequence[Any]) -> list[Any]:
+        self.given.append(len(items))
+        return [np.eye(10, 4, dtype=np.float32) + 1 for _ in items]
+
+
+class TestPages:
+    def test_go_when_they_are_encoded(self) -> None:
+        """Kept until their rows are written, those of a few chunks are gigabytes."""
+        alive: weakref.WeakSet[Page] = weakref.WeakSet()
+        most = 0
+
+        def pages() -> Iterator[tuple[str, Page]]:
+            nonlocal most
+            for at in range(200):
+                page = Page()
+                alive.add(page)
+                most = max(most, len(alive))
+                yield f"p{at}", page
+                del page
+
+        encoder = OfPages()
+        with lateint.connect("memory://") as client:
+            index = client.create_index(lateint.IndexSpec("a", 4))
+            with pytest.warns(UserWarning, match="does not say which encoder"):
+                retriever = lateint.Retriever(index, encoder)
+            assert retriever.add(pages()).written == 200
+        chunk = stream.BATCHES * encoder.batch_size
+        # Two chunks wait, another is gathered, and those that are being prepared; nothing that is written.
+        assert most <= 3 * chunk + encoder.workers + encoder.batch_size + 1
+
+    def test_chunks_are_a_few_batches(self) -> None:
+        """A model that takes many at once gets them, and one that takes few does not hold up whoever stops."""
+        encoder = OfPages()
+        list(encoded(encoder, ((at, Page()) for at in range(40))))
+        assert encoder.given == [8] * 5
+
+    def test_a_bad_one_is_not_paid_twice(self) -> None:
+        """It is known when it is read. Found by the model's refusal, a chunk of good pages would be encoded again."""
+        encoder = OfPages()
+        pages: list[Any] = [Page() for _ in range(8)]
+        results = dict(encoded(encoder, enumerate([*pages[:5], "p.png", *pages[5:]])))
+        assert str(results.pop(5)) == "'p.png' is torn"
+        assert all(isinstance(rows, np.ndarray) for rows in results.values())
+        assert sum(encoder.given) == 8
+
+
+class TestStopping:
+    def test_starts_no_further_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ctrl-C would else wait for the model to finish what nobody takes."""
+        queued, stopped = threading.Event(), threading.Event()
+
+        class Pool(ThreadPoolExecutor):
+            """Tells when it has been told to stop, before it waits."""
+
+            def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+                super().shutdown(wait=False, cancel_futures=cancel_futures)
+                stopped.set()
+                super().shutdown(wait=wait)
+
+        class Interrupted(Counting):
+            def encode_documents(self, items: Sequence[str]) -> list[Any]:
+                rows = super().encode_documents(items)
+                if len(self.calls) == 2:
+                    assert queued.wait(DEADLINE_S)
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    assert stopped.wait(DEADLINE_S)
+                return rows
+
+        def source() -> Iterator[tuple[int, str]]:
+            for at in range(9 * WORDS):
+                if at == 3 * WORDS - 1:
+                    queued.set()
+                yield at, "word"
+
+        monkeypatch.setattr(stream, "ThreadPoolExecutor", Pool)
+        encoder = Interrupted()
+        results = encoded(encoder, source())
+        with pytest.raises(KeyboardInterrupt):
+            deque(results, maxlen=0)
+        results.close()  # type: ignore[attr-defined]
+        assert len(encoder.calls) == 2
+
+    def test_leaves_the_items_to_whoever_made_them(self) -> None:
+        """A reader that goes on after an error reads on where it was."""
+        items = ((at, "word") for at in range(9 * WORDS))
+        results = encoded(Counting(), items)
+        next(results)
+        results.close()  # type: ignore[attr-defined]
+        assert next(items)[0] > 0
 
 
 def test_long_texts_make_small_chunks() -> None:
     """A thousand books at once would not fit."""
     encoder = Counting()
-    list(encoded(encoder, ((at, "word " * (stream.CHARACTERS // 9)) for at in range(6))))
+    list(
+        encoded(encoder, ((at, "word " * (stream.BATCHES * stream.TOKENS * stream.CHARACTERS // 9)) for at in range(6)))
+    )
     assert encoder.calls == [2, 2, 2]
+
+
+def test_chunks_are_a_few_batches_of_the_encoder() -> None:
+    """On an accelerator a chunk for a CPU would be half a batch, and the other way round minutes of work."""
+
+    class Large(Counting):
+        tokens_per_batch = 10 * stream.TOKENS
+
+    encoder = Large()
+    list(encoded(encoder, ((at, "word") for at in range(10 * WORDS))))
+    assert encoder.calls == [10 * WORDS]
 
 
 def test_the_next_chunk_is_encoded_while_one_is_used() -> None:
@@ -79,7 +208,7 @@ def test_the_next_chunk_is_encoded_while_one_is_used() -> None:
                 began.set()
             return super().encode_documents(items)
 
-    results = encoded(Told(), ((at, "word") for at in range(2 * stream.TEXTS)))
+    results = encoded(Told(), ((at, "word") for at in range(2 * WORDS)))
     next(results)
     assert began.wait(DEADLINE_S)  # of the second chunk, with all but one of the first still to be taken
 

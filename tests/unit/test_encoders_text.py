@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import string
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +26,11 @@ pytest.importorskip("sentence_transformers", reason="the extra text is not insta
 from huggingface_hub import errors as hub
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
-from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, XLMRobertaModel
+from transformers import AutoConfig, AutoTokenizer, BertModel, ModernBertModel, PreTrainedModel, XLMRobertaModel
 
 from lateint.encoders import SentenceTransformersEncoder, check_encoder
 from lateint.encoders.base import MADE_WITH
+from lateint.encoders.checkpoint import Checkpoint, digest, resolve
 from tests.checkpoints import text as tiny
 from tests.checkpoints.text import DOCUMENTS, QUERIES
 
@@ -167,6 +171,13 @@ def colbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def disabled_logs() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
 def quiet() -> Iterator[None]:
     """Cut texts are another test's concern."""
     with warnings.catch_warnings():
@@ -213,6 +224,36 @@ class TestRecipes:
         assert [origin.start for origin in (origins[0], origins[1], origins[-1])] == [None] * 3
         query = encoder.trace_queries(["index"])[0]
         assert len(query.origins) == len(query.vectors)
+
+
+class TestPrompts:
+    """Whoever filled an index with sentence-transformers, or searches it so, must get the same rows."""
+
+    @pytest.mark.parametrize(
+        ("prompts", "default"),
+        [
+            ({"query": "query: ", "passage": "passage: "}, None),
+            ({"query": "query: ", "document": "a: ", "passage": "b: "}, None),
+            ({"search": "index "}, "search"),
+        ],
+    )
+    @pytest.mark.parametrize("cleared", [False, True])
+    def test_are_chosen_as_there(
+        self, tmp_path: Path, prompts: dict[str, str], default: str | None, cleared: bool
+    ) -> None:
+        folder = tiny.build_bert_pylate(tmp_path / "own", do_query_expansion=False)
+        saved = folder / "config_sentence_transformers.json"
+        config = json.loads(saved.read_text()) | {"prompts": prompts, "default_prompt_name": default}
+        saved.write_text(json.dumps({name: value for name, value in config.items() if not name.endswith("_prefix")}))
+        model = MultiVectorEncoder(str(folder), device="cpu")
+        if cleared:  # of the empty ones that sentence-transformers adds
+            model.prompts = dict(prompts)
+        encoder = SentenceTransformersEncoder(model)
+        text = "an index"
+        wanted = [
+            np.asarray(encode(text, convert_to_numpy=True)) for encode in (model.encode_query, model.encode_document)
+        ]
+        assert_equal([encoder.encode_queries([text])[0], encoder.encode_documents([text])[0]], wanted)
 
 
 @pytest.mark.usefixtures("quiet")
@@ -278,6 +319,50 @@ class TestLength:
             SentenceTransformersEncoder(colbert, document_length=4096, device="cpu")
 
 
+@pytest.mark.usefixtures("quiet")
+class TestBudget:
+    """Too small batches waste a device, too large ones do not fit into it."""
+
+    @pytest.fixture
+    def shapes(self, tmp_path: Path) -> Callable[[list[str]], list[tuple[int, int]]]:
+        encoder = SentenceTransformersEncoder(
+            tiny.build_modernbert_pylate(tmp_path / "bytes"), device="cpu", tokens_per_batch=400, document_length=120
+        )
+        model: Any = encoder._model
+        forward = model.forward
+
+        def run(features: Any, **named: Any) -> Any:
+            ran.append(tuple(features["input_ids"].shape))
+            return forward(features, **named)
+
+        ran: list[tuple[int, int]] = []
+        model.forward = run
+
+        def of(texts: list[str]) -> list[tuple[int, int]]:
+            ran.clear()
+            encoder.encode_documents(texts)
+            return list(ran)
+
+        return of
+
+    def test_does_not_depend_on_what_came_before(self, shapes: Callable[[list[str]], list[tuple[int, int]]]) -> None:
+        """One short text made every later batch a quarter of its size, for good."""
+        texts = ["an index is a list of tokens"] * 100
+        before = shapes(texts)
+        shapes(["hi"])
+        assert shapes(texts) == before
+
+    @pytest.mark.parametrize("text", ["東京の検索", "0x3f;{}[]" * 2, "!?"])
+    def test_holds_for_texts_of_many_tokens(
+        self, shapes: Callable[[list[str]], list[tuple[int, int]]], text: str
+    ) -> None:
+        """A character can be three tokens, where letters are a quarter of one."""
+        ran = shapes([text] * 60)
+        assert sum(rows for rows, _ in ran) == 60
+        assert max(rows * width for rows, width in ran) <= 400
+        assert len(ran) < 60
+
+
 class TestInput:
     """What is no text."""
 
@@ -306,6 +391,52 @@ class TestLoading:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(errors.ConfigurationError, match=r"lack weights.*layer\.1\.output\.dense\.weight"):
             lateint.encoder(folder, device="cpu")
+
+    def test_missing_weights_where_logs_are_off(self, tmp_path: Path, disabled_logs: None) -> None:
+        """Services turn logs off: noise must not get into an index for that."""
+        self.test_missing_weights(tmp_path)
+
+    def test_weights_of_another_shape(self, tmp_path: Path) -> None:
+        """A file of another model, by mistake."""
+        folder = tiny.build_bert_colbert(tmp_path / "other")
+        weights = load_file(folder / "model.safetensors")
+        weights["bert.encoder.layer.1.output.dense.weight"] = torch.zeros(32, 32)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(errors.ConfigurationError, match=r"lack weights.*layer\.1\.output\.dense\.weight"):
+            lateint.encoder(folder, device="cpu")
+
+    def test_nothing_told_of_the_weights(self, colbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Should another version of transformers look for weights elsewhere, a model is refused, not trusted."""
+        looks = PreTrainedModel._finalize_model_loading
+        elsewhere = FunctionType(looks.__code__, dict(looks.__globals__))
+        monkeypatch.setattr(PreTrainedModel, "_finalize_model_loading", staticmethod(elsewhere))
+        with pytest.raises(errors.ConfigurationError, match="nothing tells whether its weights are whole"):
+            lateint.encoder(colbert, device="cpu")
+
+    def test_page_model(self, tmp_path: Path) -> None:
+        """sentence-transformers takes it for a text model and leaves its prompt out: 7 rows for a query, not 17."""
+        folder = tiny.build_bert_colbert(tmp_path / "pages")
+        config = json.loads((folder / "config.json").read_text()) | {"architectures": ["ColModernVBertForRetrieval"]}
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(errors.ConfigurationError, match=r"takes pages, not texts.*VisionEncoder"):
+            SentenceTransformersEncoder(folder, device="cpu")
+
+    def test_broken_weights(self, tmp_path: Path) -> None:
+        """A download that broke off is an error of the configuration, with the model's name, not a traceback."""
+        folder = tiny.build_bert_colbert(tmp_path / "broken")
+        (folder / "model.safetensors").write_bytes(b"no weights")
+        with pytest.raises(errors.ConfigurationError, match="model 'broken' cannot be loaded: SafetensorError"):
+            lateint.encoder(folder, device="cpu")
+
+    def test_code_for_another_transformers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Code that came along fails as code does; the message says where it came from."""
+        monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        folder = tiny.build_with_code(tmp_path / "old")
+        own = folder / "own.py"
+        own.write_text(own.read_text() + "        self.gone_since_version_five()\n")
+        with pytest.raises(errors.ConfigurationError, match=r"AttributeError.*gone_since.*other versions"):
+            lateint.encoder(folder, device="cpu", trust_remote_code=True)
 
     def test_code_of_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Code from a checkpoint can do anything: it runs when it was allowed to, and not before."""
@@ -361,6 +492,11 @@ class TestLoading:
         with pytest.raises(errors.ConfigurationError, match=message):
             lateint.encoder("org/model", revision="v9")
 
+    def test_folder_that_reads_like_a_name(self, colbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`org/model` beside oneself is a folder, and nobody else's business."""
+        monkeypatch.chdir(colbert.parent.parent)
+        assert resolve(f"{colbert.parent.name}/{colbert.name}").source == str(colbert.resolve())
+
     def test_empty_folder(self, tmp_path: Path) -> None:
         with pytest.raises(errors.ConfigurationError, match="holds no model"):
             lateint.encoder(tmp_path)
@@ -406,6 +542,53 @@ class TestFingerprint:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         assert fingerprint(folder)[0]["weights"] != fingerprint(colbert)[0]["weights"]
 
+    @pytest.mark.parametrize("at", [(0, 0), (-1, -1)])
+    def test_knows_every_tensor(self, tmp_path: Path, at: tuple[int, int]) -> None:
+        """Of a large file a new projection, or a token added to the vocabulary, is a small part, and anywhere."""
+        tensors = {f"layer.{number}": torch.zeros(700, 64) for number in range(40)}
+        before = saved(tmp_path, tensors)
+        for name in ("layer.0", "layer.17", "layer.39"):
+            changed = tensors[name].clone()
+            changed[at] += 0.01
+            assert saved(tmp_path, tensors | {name: changed}) != before
+        assert saved(tmp_path, tensors) == before
+
+    def test_does_not_know_the_files(self, tmp_path: Path) -> None:
+        """The same values in shards, in another order, or pickled, are the same model."""
+        tensors = {f"layer.{number}": torch.randn(70, 64, dtype=torch.bfloat16) for number in range(4)}
+        tensors |= {"count": torch.tensor(3), "none": torch.zeros(0, 2)}
+        whole = saved(tmp_path / "whole", tensors)
+        names = sorted(tensors, reverse=True)
+        assert whole == saved(tmp_path / "shards", *({name: tensors[name]} for name in names))
+        pickled = tmp_path / "pickled"
+        pickled.mkdir()
+        torch.save({name: tensors[name] for name in names}, pickled / "pytorch_model.bin")
+        assert digest(Checkpoint("a", "a", pickled, None, {})) == whole
+
+    def test_knows_modules_within_modules(self, tmp_path: Path) -> None:
+        """A router keeps its parts in folders of its own."""
+        (tmp_path / "modules.json").write_text(json.dumps([{"path": "0_Router"}, {"path": "1_Dense"}]))
+        inner = tmp_path / "0_Router" / "document_0_Transformer"
+        saved(tmp_path / "1_Dense", {"linear.weight": torch.ones(2, 2)})
+        marks = set()
+        for value in (1.0, 2.0):
+            saved(inner, {"a": torch.full((2, 2), value)})
+            marks.add(digest(Checkpoint("a", "a", tmp_path, None, {})))
+        assert len(marks) == 2
+
+    @pytest.mark.parametrize("kind", ["none", "adapter"])
+    def test_files_that_do_not_tell(
+        self, colbert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        """An adapter does not hold the model under it: the weights are told by the values in memory."""
+        if kind == "adapter":
+            (tmp_path / "adapter_config.json").write_text("{}")
+            saved(tmp_path, {"a": torch.ones(2)})
+        assert digest(Checkpoint("a", "a", tmp_path, None, {})) is None
+        monkeypatch.setattr("lateint.encoders.sentence_transformers.digest", lambda _: None)
+        in_memory = SentenceTransformersEncoder(MultiVectorEncoder(str(colbert), device="cpu"))
+        assert fingerprint(colbert)[0]["weights"] == in_memory.fingerprint["weights"]
+
     def test_knows_the_weights_of_a_model_in_memory(self, colbert: Path) -> None:
         """It has no files to be told by, and was perhaps trained a minute ago."""
         model = MultiVectorEncoder(str(colbert), device="cpu")
@@ -416,11 +599,54 @@ class TestFingerprint:
             dense.linear.weight += 0.01
         assert SentenceTransformersEncoder(model).fingerprint["weights"] != before["weights"]
 
+    def test_a_model_in_memory_is_the_same_tomorrow(self, colbert: Path) -> None:
+        """Its owner loads it again at every start; what is drawn at random then, a pooler, makes no rows."""
+        loaded = [MultiVectorEncoder(str(colbert), device="cpu") for _ in range(2)]
+        first, second = (SentenceTransformersEncoder(model).fingerprint for model in loaded)
+        assert first == second
+
+    def test_half_of_a_model_in_memory(self, colbert: Path) -> None:
+        """Filled in float16, searched in float32: precision is a circumstance here as well."""
+        model = MultiVectorEncoder(str(colbert), device="cpu")
+        whole = SentenceTransformersEncoder(model).fingerprint
+        half = SentenceTransformersEncoder(model.half()).fingerprint
+        assert {**half, MADE_WITH: whole[MADE_WITH]} == whole
+        assert half[MADE_WITH]["precision"] == "float16"
+
+    @pytest.mark.parametrize(
+        ("part", "changed"),
+        [
+            ("skiplist_tasks", {"skiplist_tasks": ["query", "document"]}),
+            ("kept_ids", {"keep_only_token_ids": [1, 2]}),
+            ("dense", {"activation_function": torch.nn.Tanh()}),
+            ("dense", {"use_residual": True}),
+            ("unit", {"module_output_name": "elsewhere"}),
+        ],
+    )
+    def test_knows_the_modules(self, colbert: Path, part: str, changed: dict[str, Any]) -> None:
+        """Models put together by hand differ where no file and no shape shows it."""
+        model = MultiVectorEncoder(str(colbert), device="cpu")
+        before = SentenceTransformersEncoder(model).fingerprint
+        for module in model:
+            for name, value in changed.items():
+                if hasattr(module, name) and (part != "unit" or type(module).__name__ == "Normalize"):
+                    setattr(module, name, value)
+        after = SentenceTransformersEncoder(model).fingerprint
+        assert [name for name in before if before[name] != after[name]] == [part]
+
     def test_precision_is_a_circumstance(self, colbert: Path) -> None:
         """Documents encoded on an accelerator are searched from a CPU."""
         whole, half = fingerprint(colbert), fingerprint(colbert, precision="float16")
         assert whole[0] == half[0]
         assert whole[1] != half[1]
+
+
+def saved(folder: Path, *files: dict[str, Any]) -> str | None:
+    """The digest of a checkpoint with these files of weights."""
+    folder.mkdir(exist_ok=True, parents=True)
+    for number, tensors in enumerate(files):
+        save_file(tensors, folder / f"model-{number}.safetensors", metadata={"format": "pt"})
+    return digest(Checkpoint("a", "a", folder, None, {}))
 
 
 def fingerprint(folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:

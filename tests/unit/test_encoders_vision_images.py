@@ -21,6 +21,7 @@ from PIL import Image
 from lateint import errors
 from lateint.encoders.ahead import ahead
 from lateint.encoders.images import list_images, name_of, read_image, sample_images
+from lateint.encoders.stream import encoded
 from lateint.encoders.vision import VisionEncoder
 
 SIZE = (48, 32)
@@ -177,6 +178,21 @@ class TestErrors:
         with pytest.raises(errors.InvalidInput, match=f"^image 7.*{reason}"):
             read(path.read_bytes())
 
+    @pytest.mark.parametrize("wrong", [name for name in WRONG if name.startswith("half a")])
+    def test_opened_by_the_caller(self, wrong: str) -> None:
+        """Pillow decodes when it is asked for pixels: a torn file looks whole until then."""
+        content = WRONG[wrong][0]()
+        with pytest.raises(errors.InvalidInput, match=r"^image 7 cannot be read: "):
+            read(Image.open(io.BytesIO(content)))
+
+    def test_closed_by_the_caller(self, tmp_path: Path) -> None:
+        path = tmp_path / "scan 12.png"
+        plain().save(path)
+        with Image.open(path) as image:
+            pass
+        with pytest.raises(errors.InvalidInput, match=r"^image 7 \(.*scan 12\.png.*cannot be read"):
+            read(image)
+
     @pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
     def test_too_large_where_pillow_only_warns(self) -> None:
         with pytest.warns(Image.DecompressionBombWarning), pytest.raises(errors.InvalidInput, match="12,000 × 12,000"):
@@ -247,6 +263,27 @@ class TestInTheEncoder:
         path.write_bytes(half(file_of(sample_images()[1])))
         with pytest.raises(errors.InvalidInput, match=r"torn\.png"):
             encoder.encode_documents([*sample_images(), path, *sample_images()])
+
+    def test_is_encoded_beside_the_good_ones_once(
+        self, encoder: VisionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its neighbours cost seconds each; and their rows are those that they have without it."""
+        path = tmp_path / "torn.png"
+        path.write_bytes(half(file_of(sample_images()[1])))
+        expected = encoder.encode_documents(sample_images())
+        encoded_pages, work = [], encoder._rows
+
+        def counted(inputs: Any, kept: Any) -> Any:
+            encoded_pages.append(len(inputs["input_ids"]))
+            return work(inputs, kept)
+
+        monkeypatch.setattr(encoder, "_rows", counted)
+        pages = sample_images()
+        results = dict(encoded(encoder, enumerate([pages[0], path, *pages[1:]])))
+        assert "torn.png" in str(results.pop(1))
+        for rows, wanted in zip(results.values(), expected, strict=True):
+            np.testing.assert_array_equal(rows, wanted)
+        assert sum(encoded_pages) == 4
 
     def test_a_shape_that_the_model_cannot_take(self, encoder: VisionEncoder, tmp_path: Path) -> None:
         plain(size=(50_000, 1)).save(tmp_path / "line.png")

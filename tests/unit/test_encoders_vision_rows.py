@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from lateint import errors
+from lateint.encoders import vision
 from lateint.encoders.base import MADE_WITH, Patch, Token
 from lateint.encoders.check import check_encoder
 from lateint.encoders.images import sample_images
@@ -124,6 +128,21 @@ class TestOrigins:
             assert patches[moved].grid == (4, 4)
             assert (patches[moved].row, patches[moved].column) == place
 
+    @pytest.mark.parametrize("change", [-1, 1])
+    def test_of_other_patches_than_expected(
+        self, encoder: VisionEncoder, monkeypatch: pytest.MonkeyPatch, change: int
+    ) -> None:
+        """Another version of transformers may tile otherwise: every highlight would lie elsewhere, and look right."""
+        patches = encoder._kind.patches
+
+        def shifted(*given: Any) -> list[Patch]:
+            places = patches(*given)
+            return places[:change] if change < 0 else [*places, places[0]]
+
+        monkeypatch.setattr(encoder, "_kind", replace(encoder._kind, patches=shifted))
+        with pytest.raises(errors.ConfigurationError, match="rows of patches, and by the processor's settings"):
+            encoder.trace_documents(sample_images()[:1])
+
     def test_tokens_of_a_query(self, encoder: VisionEncoder) -> None:
         text = "tax due?"
         (query,) = encoder.trace_queries([text])
@@ -160,6 +179,12 @@ class TestFingerprint:
         assert half.pop(MADE_WITH) != mine.pop(MADE_WITH)
         assert half == mine
 
+    def test_names_what_resizes_pages(self, encoder: VisionEncoder) -> None:
+        """Pillow and torchvision resize to pixels that differ a little, and which of them does it is an accident."""
+        around = encoder.fingerprint[MADE_WITH]
+        assert around["pillow"] == version("pillow")
+        assert around["torchvision"] == (version("torchvision") if find_spec("torchvision") else None)
+
     @pytest.mark.parametrize("family", ["colqwen2"], indirect=True)
     def test_of_another_prompt_and_another_resolution(self, encoder: VisionEncoder, copied: Path) -> None:
         """Both change every vector, and neither is in the weights."""
@@ -184,6 +209,20 @@ def copied(page_models: dict[str, Path], family: str, tmp_path: Path) -> Path:
     return copy
 
 
+def test_precision_on_an_accelerator() -> None:
+    """A checkpoint that does not say is not run in float16, in which PaliGemma gives NaN."""
+    assert [vision._precision("cuda:0", config) for config in ({}, {"dtype": "float16"})] == ["bfloat16", "float16"]
+    assert vision._precision("cpu", {"dtype": "float16"}) == "float32"
+
+
+def test_old_transformers() -> None:
+    """The extra for text allows them; ColQwen2 would fail there in the middle of a page, or be another model."""
+    vision._check_version("5.18.0")
+    vision._check_version("6.0.0.dev0")
+    with pytest.raises(errors.MissingDependency, match=r"5\.9\.1 is too old.*Install version 5\.18 or newer"):
+        vision._check_version("5.9.1")
+
+
 class TestUnusableCheckpoints:
     @pytest.mark.parametrize("family", ["colpali"], indirect=True)
     def test_lacking_weights(self, copied: Path) -> None:
@@ -195,6 +234,13 @@ class TestUnusableCheckpoints:
             metadata={"format": "pt"},
         )
         with pytest.raises(errors.ConfigurationError, match=r"'copied' lacks 2 of the weights .* embedding_proj_layer"):
+            VisionEncoder(copied)
+
+    @pytest.mark.parametrize("family", ["colpali"], indirect=True)
+    def test_adapter(self, copied: Path) -> None:
+        """It does not hold the model under it: two of one recipe would pass for the same."""
+        (copied / "adapter_config.json").write_text("{}", "utf-8")
+        with pytest.raises(errors.ConfigurationError, match=r"'copied' do not tell its weights.*adapter merged"):
             VisionEncoder(copied)
 
     @pytest.mark.parametrize("family", ["colpali"], indirect=True)

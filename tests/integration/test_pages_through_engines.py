@@ -9,11 +9,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+pytest.importorskip("PIL", reason="the extra vision is not installed")
+pytest.importorskip("torch", reason="the extra vision is not installed")
+
 from PIL import Image, ImageDraw
 
 import lateint
 from lateint.encoders.images import list_images
 from lateint.encoders.vision import VisionEncoder
+from tests.servers.discovery import FoundServer
 
 WORDS = ("invoice", "menu", "trains", "contract", "revenue", "harbour", "bread", "neighbour", "button", "minutes")
 QUESTIONS = ("when does the train leave?", "tax", "who signed the contract of the harbour, and when?")
@@ -37,7 +42,7 @@ def encoder(request: pytest.FixtureRequest, page_models: dict[str, Path]) -> Vis
     return VisionEncoder(page_models[request.param])
 
 
-@pytest.fixture(params=["memory", "embedded", "weaviate"])
+@pytest.fixture(params=["memory", "embedded", "qdrant", "weaviate"])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[lateint.Client]:
     if request.param == "memory":
         opened = lateint.connect("memory://")
@@ -45,7 +50,8 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[lateint.C
         pytest.importorskip("qdrant_edge")
         opened = lateint.connect(f"qdrant+edge://{tmp_path}")
     else:
-        server = request.getfixturevalue("weaviate_server")
+        pytest.importorskip("qdrant_client" if request.param == "qdrant" else request.param)
+        server: FoundServer = request.getfixturevalue(f"{request.param}_server")
         opened = lateint.connect(server.url, api_key=server.api_key)
     with opened:
         yield opened
