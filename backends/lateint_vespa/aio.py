@@ -1,4 +1,7 @@
-"""asyncio over the blocking shell: encoding holds the interpreter lock, and the rest waits in threads either way."""
+"""asyncio over the blocking shell: encoding holds the interpreter lock, and the rest waits in threads either way.
+
+A verb that is cancelled goes on in its thread until it has ended.
+"""
 
 from __future__ import annotations
 

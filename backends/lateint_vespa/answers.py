@@ -93,6 +93,20 @@ def found(answer: Answer, layout: Layout, document: str, *, with_vectors: bool) 
     return record(data.get("fields", {}), layout, full_id=data["id"], with_vectors=with_vectors)
 
 
+def visited(answer: Answer, layout: Layout) -> tuple[list[Record], str | None]:
+    """The documents of a visit that came in one piece, without vectors, and where the next one begins, if any does.
+
+    Raises:
+        Refused: an error, for the table of errors.
+        UnexpectedResponse: a document that lateint did not write.
+    """
+    data = _object(answer)
+    found, token = data.get("documents"), data.get("continuation")
+    if not isinstance(found, list) or not isinstance(token, str | None):
+        raise _unexpected("an answer to a visit has no documents")
+    return [record(each.get("fields", {}), layout, full_id=each["id"], with_vectors=False) for each in found], token
+
+
 def record(properties: Any, layout: Layout, *, full_id: str, with_vectors: bool) -> Record:  # noqa: ANN401 - of JSON
     """A document that was read by its id or on a visit.
 
@@ -113,14 +127,17 @@ def record(properties: Any, layout: Layout, *, full_id: str, with_vectors: bool)
     return Record(name, payload, _rows(properties, layout) if with_vectors else None)
 
 
-def ranked(answer: Answer, layout: Layout, *, limit: int, with_vectors: bool) -> list[Record]:
+def ranked(
+    answer: Answer, layout: Layout, *, limit: int, with_vectors: bool, with_payload: bool = False
+) -> list[Record]:
     """The hits of a search by MaxSim, the best first, equal ones in the order of their ids.
 
     Args:
         answer: what came.
         layout: of the schema.
         limit: how many hits were asked for.
-        with_vectors: whether they were asked for.
+        with_vectors: whether they were asked for, and payloads with them.
+        with_payload: whether payloads were asked for.
 
     Raises:
         Refused: an error, for the table of errors.
@@ -130,7 +147,7 @@ def ranked(answer: Answer, layout: Layout, *, limit: int, with_vectors: bool) ->
         UnexpectedResponse: anything else that lateint does not understand.
     """
     hits = _hits(answer, layout, limit)
-    records = [_ranked(hit, layout, with_vectors=with_vectors) for hit in hits]
+    records = [_ranked(hit, layout, with_vectors=with_vectors, with_payload=with_payload) for hit in hits]
     if len({each.id for each in records}) < len(records):
         raise errors.PartialResult("a document is among the hits twice, so another one may be missing.", hint=_AGAIN)
     return sorted(records, key=lambda each: (-each.score, each.id))
@@ -142,7 +159,7 @@ def passing(answer: Answer, layout: Layout, *, limit: int) -> list[str]:
     Raises:
         Refused, PartialResult, IndexNotFound, SchemaMismatch, UnexpectedResponse: see `ranked`.
     """
-    return [_identified(hit, layout)[0] for hit in _hits(answer, layout, limit, check_count=False)]
+    return [_identified(hit, layout, with_payload=False)[0] for hit in _hits(answer, layout, limit, check_count=False)]
 
 
 def counted(answer: Answer, layout: Layout) -> int:
@@ -190,15 +207,15 @@ def _whole(answer: Answer, layout: Layout) -> Any:  # noqa: ANN401 - of JSON
 _AGAIN = "Search again, with a longer timeout; see in Vespa's own metrics whether content nodes are down or overloaded."
 
 
-def _ranked(hit: Any, layout: Layout, *, with_vectors: bool) -> Record:  # noqa: ANN401 - of JSON
-    name, payload = _identified(hit, layout)
+def _ranked(hit: Any, layout: Layout, *, with_vectors: bool, with_payload: bool) -> Record:  # noqa: ANN401 - of JSON
+    name, payload = _identified(hit, layout, with_payload=with_payload or with_vectors)
     score, relevance = hit["fields"]["matchfeatures"].get(SCORE), hit.get("relevance")
     if not _is_number(score) or score != relevance:
         raise _unexpected(f"document {name!r:.200} has relevance {relevance!r:.40} and MaxSim {score!r:.40}")
     return Record(name, payload, _rows(hit["fields"], layout) if with_vectors else None, float(score))
 
 
-def _identified(hit: Any, layout: Layout) -> tuple[str, Payload]:  # noqa: ANN401 - of JSON
+def _identified(hit: Any, layout: Layout, *, with_payload: bool) -> tuple[str, Payload]:  # noqa: ANN401 - of JSON
     properties = hit.get("fields", {})
     features = properties.get("matchfeatures", {})
     if features.get(MARKER) != layout.marker:
@@ -209,7 +226,7 @@ def _identified(hit: Any, layout: Layout) -> tuple[str, Payload]:  # noqa: ANN40
         )
     if ID_FIELD not in properties:
         raise errors.PartialResult("a hit came without its fields.", hint=_AGAIN)
-    return restored(properties)
+    return restored(properties, with_payload=with_payload)
 
 
 def _rows(properties: Any, layout: Layout) -> MultiVector:  # noqa: ANN401 - of JSON
@@ -239,7 +256,7 @@ def _object(answer: Answer, *, missing: bool = False) -> Any:  # noqa: ANN401 - 
 
 
 def _check_id(data: Mapping[str, Any], layout: Layout, document: str) -> None:
-    """A proxy that tidies up paths sends an id such as `a/../b` to another document."""
+    """A proxy that rewrites paths sends a document's id to another one."""
     full = data.get("id")
     if full != f"id:lateint:{layout.schema}::{document_name(document)}":
         raise _unexpected(f"asked for document {document!r:.200}, Vespa answered for {full!r:.200}")

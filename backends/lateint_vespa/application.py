@@ -57,9 +57,9 @@ class Application:
 
         Raises:
             IndexNotFound: lateint did not write it.
-            SchemaMismatch: its description was edited, or is of a newer version.
+            SchemaMismatch: see `package.spec_in`.
         """
-        found = package.described_spec(self.schemas[schema])
+        found = package.spec_in(schema, self.schemas[schema])
         if found is None:
             raise not_found(schema)
         return found
@@ -90,7 +90,7 @@ class Application:
         schema = layout_of(spec).schema
         self._check_ours(spec)
         kept = self.schemas.get(schema, "")
-        former = package.described_spec(kept)
+        former = package.spec_in(schema, kept)
         if former is None:
             raise not_found(spec.name)
         text = package.schema_text(spec)
@@ -186,7 +186,7 @@ _FOREIGN = (
 def _index(schema: str, text: str) -> str | None:
     """The index that a schema is, also if its description cannot be read; None if it is none."""
     try:
-        spec = package.described_spec(text)
+        spec = package.spec_in(schema, text)
     except errors.SchemaMismatch:
         return names.index_name(schema)
     return spec.name if spec else None

@@ -172,8 +172,9 @@ def visit(
     with_vectors: bool,
     timeout_s: float,
     part: Slice | None = None,
+    stream: bool = True,
 ) -> Call:
-    """Documents in Vespa's own order, as JSON lines, see `visiting`.
+    """Documents in Vespa's own order, one bucket after the other, see `visiting`.
 
     Args:
         layout: of the schema.
@@ -181,11 +182,14 @@ def visit(
         token: where a former visit ended.
         limit: ends after so many documents, or some more: never within a bucket.
         with_vectors: vectors too.
-        timeout_s: ends in good order after so many seconds.
+        timeout_s: after so many seconds a visit in one piece ends in good order; one as JSON lines need not.
         part: only this slice; those of one count are disjoint by the buckets that ids fall into.
+        stream: as JSON lines, of which the first says nothing before the first document; otherwise in one piece.
     """
     parameters = {
-        "stream": "true",
+        "stream": "true" if stream else "false",
+        # Otherwise documents of many buckets come mixed, and no token tells which of them are behind it.
+        "concurrency": "1",
         "wantedDocumentCount": str(limit),
         **({} if part is None else {"slices": str(part.count), "sliceId": str(part.index)}),
         **({} if cluster is None else {"cluster": cluster}),
@@ -193,7 +197,8 @@ def visit(
         **_fields(layout, with_vectors=with_vectors),
         "timeout": _milliseconds(timeout_s),
     }
-    return Call("GET", f"{visit_path(layout.schema)}?{urlencode(parameters)}", accept=_LINES, timeout_s=timeout_s)
+    target = f"{visit_path(layout.schema)}?{urlencode(parameters)}"
+    return Call("GET", target, accept=_LINES if stream else _JSON, timeout_s=timeout_s)
 
 
 def search(
@@ -224,18 +229,16 @@ def search(
     """
     _check_dim(query, layout, None)
     summary = WHOLE if with_vectors else WITH_PAYLOAD if with_payload else IDS_ONLY
-    parameters = _query(layout, condition, layout.profile, summary, limit, 0, timeout_s, query_profile=query_profile)
+    parameters = _query(layout, condition, layout.profile, summary, limit, timeout_s, query_profile=query_profile)
     # As `blocks`: Vespa reads other forms in time that grows with the square of the number of rows.
     tensor = wire.blocks(query, Cells.FLOAT)
     body = b"".join((json.dumps(parameters).encode()[:-1], f',"input.query({QUERY})":'.encode(), *tensor, b"}"))
     return Call("POST", SEARCH, body, timeout_s=timeout_s)
 
 
-def passing(
-    layout: Layout, *, condition: Condition, limit: int, offset: int = 0, query_profile: bool, timeout_s: float
-) -> Call:
+def passing(layout: Layout, *, condition: Condition, limit: int, query_profile: bool, timeout_s: float) -> Call:
     """Ids of documents that pass, in no order; and, with any limit, how many there are in all."""
-    parameters = _query(layout, condition, FILTERING, IDS_ONLY, limit, offset, timeout_s, query_profile=query_profile)
+    parameters = _query(layout, condition, FILTERING, IDS_ONLY, limit, timeout_s, query_profile=query_profile)
     return Call("POST", SEARCH, json.dumps(parameters).encode(), timeout_s=timeout_s)
 
 
@@ -245,7 +248,6 @@ def _query(
     profile: str,
     summary: str,
     limit: int,
-    offset: int,
     timeout_s: float,
     *,
     query_profile: bool,
@@ -257,7 +259,7 @@ def _query(
         "yql": f"select * from sources * where {condition.yql}",  # noqa: S608 - holds nothing that a user wrote
         **condition.parameters,
         "hits": limit,
-        "offset": offset,
+        "offset": 0,
         "timeout": _milliseconds(timeout_s),
         "ranking.profile": profile,
         "ranking.softtimeout.enable": False,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from lateint import errors
 from lateint.engine import doors
@@ -22,6 +22,8 @@ APPLICATION = f"{TENANT}/application/default/environment/prod/region/default/ins
 
 _CHANGE_S = 60.0
 """Seconds that preparing and activating may take at least, whatever the time for other calls."""
+
+_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +51,16 @@ class ConfigServer:
             return None
         if (answer.status == 200 and "generation" not in told) or answer.status in {400, 404, 405}:
             raise self._strange(f"asked for the active application, it says {said(answer.body)!r:.120}")
-        _checked(answer)
+        checked(answer)
         return int(told["generation"])
 
     def application(self) -> Steps[Application | None]:
-        """What is active, as of one moment; None if nothing was deployed."""
-        while True:
+        """What is active, as of one moment; None if nothing was deployed.
+
+        Raises:
+            Timeout: others deploy again and again.
+        """
+        for _ in range(_LOOKS):
             generation = yield from self.generation()
             if generation is None:
                 return None
@@ -63,15 +69,19 @@ class ConfigServer:
                 if files is None:
                     raise self._strange("it does not give the files that it lists")
                 return Application(generation=generation, files=files)
+        raise errors.Timeout(
+            f"whenever the active application was read, another one was active: {_LOOKS} times.",
+            hint="Try again when those who deploy are done.",
+        )
 
     def file(self, path: str, query: str = "") -> Steps[Answer | None]:
         """A file of the active application, or the addresses of those in a folder; None if there is none."""
         answer = yield from self._asked("GET", f"{APPLICATION}/content/{quote(path)}{query}")
-        return None if answer.status == 404 else _checked(answer)
+        return None if answer.status == 404 else checked(answer)
 
     def late(self, generation: int) -> Steps[list[str]]:
         """Services that do not have a generation, nor a later one, in words; nothing if all have."""
-        state = _json(_checked((yield from self._asked("GET", f"{APPLICATION}/serviceconverge"))))
+        state = _json(checked((yield from self._asked("GET", f"{APPLICATION}/serviceconverge"))))
         if int(state.get("currentGeneration", -1)) >= generation:
             return []
         return [
@@ -90,7 +100,7 @@ class ConfigServer:
             SchemaMismatch: Vespa refuses it, or it would take more than a deployment.
         """
         created = yield from self._asked("POST", f"{TENANT}/session", package.zipped(files))
-        session = int(_json(_checked(created))["session-id"])
+        session = int(_json(checked(created))["session-id"])
         prepared = yield from self._asked("PUT", f"{TENANT}/session/{session}/prepared")
         # What is refused for lack of a schema may have been made before somebody else added that.
         if (yield from self.generation()) != over:
@@ -99,7 +109,7 @@ class ConfigServer:
             raise errors.SchemaMismatch(
                 f"Vespa refuses to deploy that: {said(prepared.body)}", hint="Nothing was changed.", status=400
             )
-        _check_actions(_json(_checked(prepared)))
+        _check_actions(_json(checked(prepared)))
         try:
             activated = yield from self._asked("PUT", f"{TENANT}/session/{session}/active")
         except errors.BackendError as error:
@@ -109,7 +119,7 @@ class ConfigServer:
             raise
         if activated.status == 409:
             return None
-        _checked(activated)
+        checked(activated)
         return session
 
     def _files(self) -> Steps[dict[str, str] | None]:
@@ -118,7 +128,7 @@ class ConfigServer:
         listing = yield from self.file("", "?recursive=true")
         if services is None or listing is None:
             return None
-        paths = [str(url).partition("/content/")[2] for url in _json(listing)]
+        paths = [unquote(str(url).partition("/content/")[2]) for url in _json(listing)]
         paths = [path for path in paths if path and not path.endswith("/") and not path.startswith(".")]
         if not package.is_ours(text(services)):
             paths = [path for path in paths if schema_in(path) is not None]
@@ -129,7 +139,7 @@ class ConfigServer:
                 raise reply
             if reply.status == 404:
                 return None
-            files[path] = text(_checked(reply))
+            files[path] = text(checked(reply))
         return files
 
     def _asked(self, method: str, target: str, body: bytes | None = None) -> Steps[Answer]:
@@ -189,7 +199,7 @@ def _check_actions(prepared: Mapping[str, Any]) -> None:
         )
 
 
-def _checked(answer: Answer) -> Answer:
+def checked(answer: Answer) -> Answer:
     """An answer that is no error.
 
     Raises:

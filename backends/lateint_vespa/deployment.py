@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 from lateint import errors
 from lateint.spec import IndexSpec
@@ -23,10 +24,12 @@ from lateint_vespa.application import Application, not_found
 from lateint_vespa.calls import Pause, Steps
 from lateint_vespa.config_server import ConfigServer, text
 from lateint_vespa.readiness import Readiness
-from lateint_vespa.schema import layout_of
+from lateint_vespa.schema import Layout, layout_of
 
 WITHIN_S = 300.0
 """Seconds for a deployment; a first one starts all of Vespa's services, which takes one or two minutes."""
+
+Files: TypeAlias = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class Deployer:
         backend: name to put into errors.
         place: of the config server, to show.
         timeout_s: seconds for one call.
-        within_s: seconds for each deployment, until it is in use.
+        within_s: seconds for each deployment, until it is in use; a drop has them anew whenever documents went.
         clock: seconds that only go forward.
         today: for how long documents may be dropped.
     """
@@ -64,7 +67,12 @@ class Deployer:
             Timeout: it is not in use in time; says what was missing.
         """
         ready = self._readiness()
-        generation = yield from self._deployed(lambda active: active.added(spec), ready)
+
+        def more(active: Application) -> Steps[Files]:
+            yield from ()
+            return active.added(spec)
+
+        generation = yield from self._deployed(more, deadline=ready.deadline)
         with _noted(f"Index {spec.name!r} is deployed all the same; drop_index() takes it away."):
             layout = layout_of(spec)
             yield from ready.converged(self.server, generation)
@@ -80,7 +88,12 @@ class Deployer:
             Timeout: it is not in use in time; says what was missing.
         """
         ready = self._readiness()
-        generation = yield from self._deployed(lambda active: active.changed(spec), ready, index=spec.name)
+
+        def other(active: Application) -> Steps[Files | None]:
+            yield from ()
+            return active.changed(spec)
+
+        generation = yield from self._deployed(other, deadline=ready.deadline, index=spec.name)
         yield from ready.converged(self.server, generation)
         yield from ready.known(layout_of(spec))
 
@@ -89,25 +102,37 @@ class Deployer:
 
         Raises:
             IndexNotFound: there is no such index.
+            SchemaMismatch: its description was edited; or somebody else has changed it meanwhile.
             UnsupportedFeature: lateint did not deploy what is active.
             Timeout: it is not empty, or not gone, in time.
         """
-        ready = self._readiness()
-        active = yield from self.application()
-        schema = None if active is None else active.schema_of(name)
-        if active is None or schema is None:
-            raise not_found(name)
-        active.check_may_drop(schema)
-        layout = layout_of(active.spec(schema))
-        yield from ready.emptied(layout, name)
-        # A day may be over sooner where the server is. The leave is gone with the next deployment in any case.
-        until = (self.today() + timedelta(days=2)).strftime("%Y-%m-%d")
-        generation = yield from self._deployed(
-            lambda active: active.without(name, schema, until=until), ready, index=name
-        )
+        first: tuple[Layout, str] | None = None
+
+        def less(active: Application) -> Steps[Files]:
+            """Emptied again in each round: who deployed meanwhile may have made it anew, and written to it."""
+            nonlocal first
+            schema = active.schema_of(name)
+            if schema is None:
+                raise not_found(name)
+            active.check_may_drop(schema)
+            layout = layout_of(active.spec(schema))
+            first = first or (layout, active.schemas[schema])
+            if active.schemas[schema] != first[1]:
+                raise errors.SchemaMismatch(
+                    f"somebody else has changed index {name!r} meanwhile.",
+                    hint="It was not dropped, though documents of it may be gone. Look at it, and drop it again.",
+                )
+            yield from self._readiness().emptied(layout, name)
+            # A day may be over sooner where the server is. The leave is gone with the next deployment in any case.
+            until = (self.today() + timedelta(days=2)).strftime("%Y-%m-%d")
+            return active.without(name, schema, until=until)
+
+        generation = yield from self._deployed(less, deadline=self.clock() + self.within_s, index=name)
+        assert first is not None
         with _noted(f"Index {name!r} is dropped all the same."):
+            ready = self._readiness()
             yield from ready.converged(self.server, generation)
-            yield from ready.gone(layout)
+            yield from ready.gone(first[0], self.server)
 
     def listed(self) -> Steps[list[str]]:
         """Names of the indexes in the active application, sorted, also of those that were merged into another one's."""
@@ -119,14 +144,17 @@ class Deployer:
 
         Raises:
             IndexNotFound: there is no such schema.
-            SchemaMismatch: its description was edited, or is of a newer version.
+            SchemaMismatch: its description or its rank profiles were edited, or are of another version; or it is a
+                copy of another index.
         """
         found = False
         for schema in names.schemas(name):
             answer = yield from self.server.file(package.schema_file(schema))
             if answer is not None:
-                spec = package.described_spec(text(answer))
+                written = text(answer)
+                spec = package.spec_in(schema, written)
                 if spec is not None:
+                    package.check_scoring(written, layout_of(spec))
                     return spec
                 found = schema != package.EMPTY
         if not found:
@@ -138,13 +166,13 @@ class Deployer:
         return self.server.application()
 
     def _deployed(
-        self, change: Callable[[Application], dict[str, str] | None], ready: Readiness, *, index: str = ""
+        self, change: Callable[[Application], Steps[Files | None]], *, deadline: float, index: str = ""
     ) -> Steps[int]:
         """Change what is active, whoever else does so too.
 
         Args:
-            change: the files to be made of it; None for nothing to do.
-            ready: until when to try.
+            change: the files to be made of it; None for nothing to do. Its own time does not count.
+            deadline: until when to try.
             index: the index that must be there; empty for one that must not.
 
         Returns:
@@ -157,13 +185,15 @@ class Deployer:
                     raise not_found(index)
                 session = yield from self.server.activated(package.files({}), over=None)
             else:
-                files = change(active)
+                began = self.clock()
+                files = yield from change(active)
+                deadline += self.clock() - began
                 if files is None:
                     return active.generation
                 session = yield from self.server.activated(files, over=active.generation)
                 if session is not None:
                     return session
-            if self.clock() > ready.deadline:
+            if self.clock() > deadline:
                 raise errors.Timeout(
                     f"others deployed again and again for {self.within_s:g} s.",
                     hint="Nothing was changed. Try again when they are done.",

@@ -10,7 +10,7 @@ from lateint.engine.doors import said
 from lateint.engine.findings import Finding, Severity
 from lateint_vespa import package
 from lateint_vespa.application import Application
-from lateint_vespa.schema import MAX_HITS, SINCE, USUAL_HITS
+from lateint_vespa.schema import MAX_HITS, SINCE, USUAL_HITS, layout_of
 
 _TENSOR = re.compile(r"field\s+(?P<name>\w+)\s+type\s+(?P<type>tensor(?:<\w+>)?\(\s*(?P<dimensions>[^)]*)\))")
 _MAPPED = re.compile(r"\w+\s*\{\s*\}")
@@ -89,7 +89,9 @@ def multivectors(text: str) -> list[str]:
 def _of_schema(schema: str, text: str) -> Finding:
     part = f"schema {schema!r}"
     try:
-        spec = package.described_spec(text)
+        spec = package.spec_in(schema, text)
+        if spec is not None:
+            package.check_scoring(text, layout_of(spec))
     except errors.SchemaMismatch as error:
         return Finding(part=part, seen=said(error), severity=Severity.WARNING, remedy=error.hint)
     if spec is None:
@@ -103,7 +105,7 @@ def _of_schema(schema: str, text: str) -> Finding:
             part=part,
             seen=f"{seen}; edited since, or by another version of lateint",
             severity=Severity.WARNING,
-            remedy="It is searched as long as its answers carry lateint's marker; index.update() leaves it alone.",
+            remedy="It is searched, as its vectors and rank profiles are lateint's; index.update() leaves it alone.",
             index=spec.name,
         )
     return Finding(part=part, seen=seen, index=spec.name)

@@ -7,12 +7,10 @@ step ends within seconds.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from lateint import errors
 from lateint.engine import doors
@@ -25,11 +23,12 @@ from lateint.engine.url import EngineURL
 from lateint_vespa import connection, diagnosis, package
 from lateint_vespa.answers import Answer
 from lateint_vespa.application import Application
-from lateint_vespa.calls import Call, Door, Pause, Steps, Stream, T, Together
+from lateint_vespa.calls import Call, Door, Steps, T
 from lateint_vespa.config_server import ConfigServer
 from lateint_vespa.connection import KEY_VARIABLES, TLS_VARIABLE, Endpoint
 from lateint_vespa.errors import Refused, translated
 from lateint_vespa.schema import ENGINE
+from lateint_vespa.sync import made
 from lateint_vespa.transport import Transport
 
 _PROBE_S = 5.0
@@ -148,17 +147,7 @@ class _Examination:
 
     def _run(self, steps: Steps[T]) -> T:
         translating = partial(translated, "doctor", backend=self.place.scheme, secret=self.place.token)
-        return carried_out(steps, self._sent, translating)
-
-    def _sent(self, call: Call | Pause | Together | Stream) -> Any:  # noqa: ANN401
-        match call:
-            case Call():
-                return self.transport.sent(call)
-            case Together(calls):
-                return self.transport.together(calls)
-            case Pause(seconds):
-                return time.sleep(seconds)
-        raise TypeError(call)
+        return carried_out(steps, partial(made, self.transport), translating)
 
 
 def _version(door: Door, *, timeout_s: float) -> Steps[str]:

@@ -11,6 +11,7 @@ and there are no more parentheses than precedence takes, because Vespa cannot go
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +43,8 @@ class Condition:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
+_NAMED = re.compile(rf"@({PREFIX}\d+)")
+
 MAX_NESTED = 14
 """Parentheses within each other. Each may be three items of a query tree, which are six messages of those hundred that
 protobuf takes within each other; and the parser of containers, with their stack of 512 KiB, takes 24 parentheses."""
@@ -67,7 +70,8 @@ def lowered(condition: Filter | None, fields: Mapping[str, FieldType]) -> Condit
             feature="filter of that depth",
             alternative="Nest `&` in `|`, and `|` in `&`, less deep.",
         )
-    return Condition(yql, writer.parameters)
+    named = _NAMED.findall(yql)  # a part of which nothing was left has named its own
+    return Condition(yql, {name: writer.parameters[name] for name in named})
 
 
 _LESS = frozenset({Operator.LESS, Operator.LESS_EQUAL})
@@ -101,7 +105,7 @@ class _Writer:
                 texts = [self.written(part, negated=negated) for part in parts]
                 return _all_of(texts) if isinstance(condition, And) != negated else _any_of(texts)
         text = self._leaf(condition)
-        return _Text(f"true and !({text.yql})", _Binding.AND) if negated else text
+        return _none_of(text) if negated else text
 
     def _leaf(self, condition: Filter) -> _Text:
         match condition:
@@ -185,18 +189,40 @@ def _before_or_after(name: str, operator: Operator, value: datetime) -> _Text:
     return _any_of([_Text(f"{attribute} {strictly} {whole}L"), same_second])
 
 
+# Vespa itself makes nothing of `false or false`, and of `(false or false) and a` no more than `a`: so constants never
+# stand beside anything but the `!` of `true and !(…)`.
+_ALL, _NOTHING = _Text("true"), _Text("false")
+
+
+def _none_of(part: _Text) -> _Text:
+    if part in {_ALL, _NOTHING}:
+        return _ALL if part == _NOTHING else _NOTHING
+    return _Text(f"true and !({part.yql})", _Binding.AND)
+
+
 def _all_of(parts: Sequence[_Text]) -> _Text:
-    texts = [f"({part.yql})" if part.binding is _Binding.OR else part.yql for part in parts]
-    return _Text(" and ".join(texts), _Binding.AND)
+    if _NOTHING in parts:
+        return _NOTHING
+    match [part for part in parts if part != _ALL]:
+        case []:
+            return _ALL
+        case [part]:
+            return part
+        case several:
+            texts = [f"({part.yql})" if part.binding is _Binding.OR else part.yql for part in several]
+            return _Text(" and ".join(texts), _Binding.AND)
 
 
 def _any_of(parts: Sequence[_Text]) -> _Text:
-    match parts:
+    if _ALL in parts:
+        return _ALL
+    match [part for part in parts if part != _NOTHING]:
         case []:
-            return _Text("false")
+            return _NOTHING
         case [part]:
             return part
-    return _Text(" or ".join(part.yql for part in parts), _Binding.OR)
+        case several:
+            return _Text(" or ".join(part.yql for part in several), _Binding.OR)
 
 
 def _nested(yql: str) -> int:

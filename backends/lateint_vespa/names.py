@@ -10,7 +10,7 @@ and a `u` before its mask.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from lateint import errors
 
@@ -106,17 +106,14 @@ def attribute_name(field: str) -> str:
     return _marked(field, reserved=field.lower() in _RESERVED_FIELDS)
 
 
-def field_name(attribute: str) -> str:
-    """The declared field in a field of a schema; its own name where `attribute_name` makes no such field."""
-    for name in _originals(attribute):
-        if attribute_name(name) == attribute:
-            return name
-    return attribute
-
-
 def document_name(document: str) -> str:
-    """The last part of a document's id in Vespa: its own id, but for `.` and `..`, which no path can hold."""
-    return f"{_ESCAPE}{document}" if document in {".", ".."} or document.startswith(_ESCAPE) else document
+    """The last part of a document's id in Vespa: its own id, unless a proxy that tidies up paths would change it.
+
+    Without this, writing `a/../b` would replace `b`, before the answer says so.
+    """
+    if document.startswith(_ESCAPE) or not {"", ".", ".."}.isdisjoint(document.split("/")):
+        return f"{_ESCAPE}{document.replace('%', '%25').replace('/', '%2F')}"
+    return document
 
 
 def document_id(full: str, schema: str) -> str:
@@ -127,7 +124,7 @@ def document_id(full: str, schema: str) -> str:
     """
     start = f"id:{NAMESPACE}:{schema}::"
     name = full.removeprefix(start)
-    document = name.removeprefix(_ESCAPE)
+    document = unquote(name.removeprefix(_ESCAPE)) if name.startswith(_ESCAPE) else name
     if not full.startswith(start) or document_name(document) != name:
         raise errors.UnexpectedResponse(
             f"a document has the id {full!r:.200}, which lateint gives to none.",

@@ -159,6 +159,40 @@ def described_spec(text: str) -> IndexSpec | None:
         ) from error
 
 
+def spec_in(schema: str, text: str) -> IndexSpec | None:
+    """The spec of the index in a schema; None if lateint did not write it.
+
+    Raises:
+        SchemaMismatch: see `described_spec`; or the comment describes another schema, of which this one is a copy.
+    """
+    spec = described_spec(text)
+    described = schema if spec is None else layout_of(spec).schema
+    if described != schema:
+        raise errors.SchemaMismatch(
+            f"the comment at the head of schema {schema!r} describes schema {described!r}, from which it was copied.",
+            hint=f"Write schemas/{schema}.sd anew, as `lateint schema` does, or take that comment out of it.",
+        )
+    return spec
+
+
+def check_scoring(text: str, layout: Layout) -> None:
+    """Make sure that a schema still has vectors and rank profiles as lateint writes them, but for white space.
+
+    Its other fields, summaries and profiles are its owner's.
+
+    Raises:
+        SchemaMismatch: they were edited: scores would not be MaxSim, and no answer would show it.
+    """
+    there = _bare(text)
+    for part in _SCORING.findall(rendered(layout)):
+        if _bare(part) not in there:
+            raise errors.SchemaMismatch(
+                f"{' '.join(part.split()[:2])!r} of schema {layout.schema!r} is not what lateint writes: it was "
+                "edited, or is of another version of lateint.",
+                hint=f"Restore schemas/{layout.schema}.sd, or write it anew, as `lateint schema` does.",
+            )
+
+
 def is_as_written(text: str) -> bool:
     """Whether a schema is still what lateint writes for the spec in its comment, of this version of lateint."""
     spec = described_spec(text)
@@ -222,9 +256,7 @@ def application_package(spec: IndexSpec, *more: IndexSpec, name: str = APPLICATI
         name=name,
         schema=schemas,
         create_query_profile_by_default=False,
-        query_profile_config=query_profile(
-            field(str(MAX_HITS), name="maxHits"), field(str(MAX_HITS), name="maxOffset"), id=QUERY_PROFILE
-        ),
+        query_profile_config=query_profile(field(str(MAX_HITS), name="maxHits"), id=QUERY_PROFILE),
     )
 
 
@@ -253,6 +285,12 @@ _XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 _MARK = "Deployed by lateint, which adds and removes schemas; edited, it is left alone. "
 _SCHEMA_MARK = "# An index of lateint; do not edit this line. "
 
+_SCORING = re.compile(rf"^        field {VECTORS} .*?\{{|^    rank-profile .*?^    \}}", re.DOTALL | re.MULTILINE)
+"""In a schema as `rendered`: what its scores hang on."""
+
+_BRACED = re.compile(r"\b(expression|match-features)\s*\{([^{}]*)\}")
+_COMMENT = re.compile(r"^\s*#.*", re.MULTILINE)
+
 _HOSTS = f"""{_XML}<hosts>
   <host name="localhost"><alias>node1</alias></host>
 </hosts>
@@ -276,7 +314,6 @@ _SERVICES = """<services version="1.0">
 
 _QUERY_PROFILE = f"""<query-profile id="{QUERY_PROFILE}">
   <field name="maxHits">{MAX_HITS}</field>
-  <field name="maxOffset">{MAX_HITS}</field>
 </query-profile>
 """
 
@@ -385,6 +422,11 @@ def _parts(layout: Layout, pyvespa: Any) -> dict[str, Any]:  # noqa: ANN401 - th
             pyvespa.RankProfile(name=FILTERING, functions=[marker], first_phase="0", match_features=[MARKER]),
         ],
     }
+
+
+def _bare(text: str) -> str:
+    """A schema without white space and comments, in lateint's form where pyvespa has another one for the same."""
+    return "".join(_BRACED.sub(r"\1: \2", _COMMENT.sub("", text)).split())
 
 
 def _fingerprint(text: str) -> str:

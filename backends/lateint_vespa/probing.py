@@ -1,8 +1,9 @@
 """What an index is, found out from the container alone, where the config server cannot be asked or does not know.
 
 The container tells no schema. Asked for a rank profile with a query that is no tensor, though, it says as what type it
-could not read that. So the name of the profile gives the format of vectors, and the refusal their dimension; that the
-rest is as lateint writes it, the marker in every answer says.
+could not read that. So the name of the profile gives the format of vectors and whether they are normalised, and the
+refusal their dimension. The marker in every answer says that it came by that profile; that nobody has edited the
+expression there, only the config server could.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lateint_vespa.errors import Refused, said
 from lateint_vespa.filters import Condition
 from lateint_vespa.schema import CAPABILITIES, QUERY, QUERY_PROFILE, WITHOUT_PROFILE, Cells, Layout
 
-_EVERYTHING = Condition("true")
+EVERYTHING = Condition("true")
 NOTHING = Condition("false")
 
 _NO_TENSOR = "0"
@@ -35,8 +36,13 @@ _DTYPES = {Cells.FLOAT: DType.FLOAT32, Cells.BFLOAT16: DType.BFLOAT16, Cells.BIT
 
 _WARNING = (
     "The config server could not be asked for the schema, or lateint's description is gone from it. So it is not known "
-    "whether the index normalises rows, and queries are sent as they are; nor which fields it declares: pass those "
+    "for which encoder the index is, whether its rank profiles were edited, nor which fields it declares: pass those "
     "that filters name to open(…, fields=…)."
+)
+
+UNPROFILED = (
+    f"The application has no query profile {QUERY_PROFILE!r}. So a profile `default` would be used, if it has one, and "
+    "that may leave hits out: add the one that `lateint schema` writes."
 )
 
 
@@ -56,7 +62,7 @@ def probed(name: str, *, timeout_s: float) -> Steps[IndexInfo]:
         if layout is not None:
             has_profile = yield from has_query_profile(schema, timeout_s=timeout_s)
             everything = calls.passing(
-                layout, condition=_EVERYTHING, limit=1, query_profile=has_profile, timeout_s=timeout_s
+                layout, condition=EVERYTHING, limit=1, query_profile=has_profile, timeout_s=timeout_s
             )
             answers.passing((yield everything), layout, limit=1)
             return _info(name, layout, query_profile=has_profile)
@@ -80,6 +86,7 @@ def capabilities(*, query_profile: bool) -> Capabilities:
 
 def _layout(schema: str, timeout_s: float) -> Steps[Layout | None]:
     """The layout of a schema; None if there is no such schema."""
+    possible = [_unknown(schema, cells, normalize=normalize) for normalize in (True, False) for cells in Cells]
     asked = [
         Call(
             "POST",
@@ -87,20 +94,20 @@ def _layout(schema: str, timeout_s: float) -> Steps[Layout | None]:
             json.dumps(
                 {
                     **_asking(schema, timeout_s),
-                    "ranking.profile": _unknown(schema, cells).profile,
+                    "ranking.profile": layout.profile,
                     f"input.query({QUERY})": {"blocks": {"0": _NO_TENSOR}},
                 }
             ).encode(),
             timeout_s=timeout_s,
         )
-        for cells in Cells
+        for layout in possible
     ]
     replies: list[Answer | Exception] = yield Together(asked)
-    for cells, reply in zip(Cells, replies, strict=True):
+    for layout, reply in zip(possible, replies, strict=True):
         if isinstance(reply, Exception):
             raise reply
         if found := _TYPE.search(reply.body.decode(errors="replace")):
-            return Layout(schema=schema, dim=int(found["dim"]), cells=cells, fields={})
+            return replace(layout, dim=int(found["dim"]))
     try:
         for reply in replies:
             assert isinstance(reply, Answer)
@@ -116,9 +123,9 @@ def _layout(schema: str, timeout_s: float) -> Steps[Layout | None]:
     )
 
 
-def _unknown(schema: str, cells: Cells = Cells.FLOAT) -> Layout:
-    """A layout of which only the cells are known, if that."""
-    return Layout(schema=schema, dim=8, cells=cells, fields={})
+def _unknown(schema: str, cells: Cells = Cells.FLOAT, *, normalize: bool = True) -> Layout:
+    """A layout of which the dimension is not known, nor, mostly, anything else."""
+    return Layout(schema=schema, dim=8, cells=cells, fields={}, normalize=normalize)
 
 
 def _asking(schema: str, timeout_s: float) -> dict[str, object]:
@@ -135,7 +142,7 @@ def _asking(schema: str, timeout_s: float) -> dict[str, object]:
 def _info(name: str, layout: Layout, *, query_profile: bool) -> IndexInfo:
     found = capabilities(query_profile=query_profile)
     return IndexInfo(
-        spec=IndexSpec(name, layout.dim, dtype=_DTYPES[layout.cells], normalize=False),
+        spec=IndexSpec(name, layout.dim, dtype=_DTYPES[layout.cells], normalize=layout.normalize),
         capabilities=replace(found, features=found.features - {Feature.ADD_FIELD}),
         id_mode=IdMode.TEXT,
         managed=False,
@@ -143,6 +150,6 @@ def _info(name: str, layout: Layout, *, query_profile: bool) -> IndexInfo:
         not_carried=(
             "what filters need of its declared fields, which only its description in the config server knows",
         ),
-        warnings=(_WARNING,),
+        warnings=(_WARNING,) if query_profile else (_WARNING, UNPROFILED),
         native={"access": Access(layout=layout, query_profile=query_profile)},
     )

@@ -114,8 +114,8 @@ def stored(document: str, payload: Payload, fields: Mapping[str, FieldType]) -> 
             made[attribute_name(name)] = shown if kind.is_list else shown[0]
     if words:
         made[WORDS_FIELD] = words
-    if projection.blob is not None:
-        made[PAYLOAD_FIELD] = projection.blob
+    # Also an empty one, so that none is a payload that did not come.
+    made[PAYLOAD_FIELD] = projection.blob or "{}"
     return made
 
 
@@ -124,19 +124,30 @@ def changeable(fields: Mapping[str, FieldType]) -> list[str]:
     return [field.name for field in definitions(fields) if field.name != ID_FIELD]
 
 
-def restored(properties: Mapping[str, Any]) -> tuple[str, Payload]:
+def restored(properties: Mapping[str, Any], *, with_payload: bool = True) -> tuple[str, Payload]:
     """Id and payload of the document that has these fields.
+
+    Args:
+        properties: the fields.
+        with_payload: it was asked for; otherwise an empty one.
 
     Raises:
         UnexpectedResponse: it is not one of lateint.
+        PartialResult: it came without its payload.
     """
     document = properties.get(ID_FIELD)
     if not isinstance(document, str):
         raise errors.UnexpectedResponse(
             f"a document came without {ID_FIELD!r}.", hint="Something else wrote to this schema, or took it away."
         )
-    blob = properties.get(PAYLOAD_FIELD)
-    return document, {} if blob is None else decoded(blob)
+    if not with_payload:
+        return document, {}
+    if PAYLOAD_FIELD not in properties:
+        raise errors.PartialResult(
+            f"document {document!r:.200} came without {PAYLOAD_FIELD!r}.",
+            hint="Deploy the index's schema as lateint writes it, and see that nothing on the way leaves fields out.",
+        )
+    return document, decoded(properties[PAYLOAD_FIELD])
 
 
 def micros_field(name: str) -> str:

@@ -7,26 +7,37 @@ written, found with the right score, and removed. Whatever is said until then ma
 from __future__ import annotations
 
 import json
+import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
 
 from lateint import errors
 from lateint.engine import doors
-from lateint.filters import And, Exists, Ids
+from lateint.filters import And, Filter, Ids, IsIn
+from lateint.spec import FieldType
 from lateint_vespa import answers, calls, package
-from lateint_vespa.answers import Answer
 from lateint_vespa.calls import Call, Pause, Steps, T
-from lateint_vespa.config_server import ConfigServer
-from lateint_vespa.errors import Refused, translated
+from lateint_vespa.config_server import ConfigServer, checked
+from lateint_vespa.errors import translated
 from lateint_vespa.filters import Condition, lowered
+from lateint_vespa.probing import EVERYTHING
 from lateint_vespa.properties import stored
 from lateint_vespa.schema import Layout
 
-_ALL = Condition("true")
+_SOME: Mapping[FieldType, Any] = {
+    FieldType.KEYWORD: "a",
+    FieldType.INTEGER: 0,
+    FieldType.FLOAT: 0.0,
+    FieldType.DATETIME: datetime.fromtimestamp(0, UTC),
+}
+"""A value that an attribute is asked for; what else is declared has none that filters look at."""
 
 _EARLY = (
     errors.ConnectionFailed,
@@ -71,13 +82,15 @@ class Readiness:
 
     def known(self, layout: Layout) -> Steps[None]:
         """Wait until the container takes every field of a schema, in documents and in filters. Writes nothing."""
-        there = tuple(Exists(name) for name in layout.fields)
-        condition = lowered(And(there) if len(there) > 1 else next(iter(there), None), layout.fields)
+        parts: list[Filter] = [
+            IsIn(name, (_SOME[kind.element],)) for name, kind in layout.fields.items() if kind.element in _SOME
+        ]
+        condition = lowered(And(tuple(parts)) if len(parts) > 1 else next(iter(parts), None), layout.fields)
 
         def attempt() -> Steps[None]:
             answer = yield calls.update(layout, _nobody(), properties={}, timeout_s=self.timeout_s)
             if answer.status != 412:  # no such document, and nothing wrong with the fields
-                _checked(answer)
+                checked(answer)
             answers.counted((yield self._counting(layout, condition)), layout)
 
         yield from self._awaited(attempt, f"the container does not yet know schema {layout.schema!r}")
@@ -118,9 +131,15 @@ class Readiness:
             if answers.ranked((yield search), layout, limit=1, with_vectors=False):
                 raise errors.UnexpectedResponse("the canary is still among the hits.")
 
-        yield from self._awaited(written, f"schema {layout.schema!r} takes no documents")
-        score = yield from self._awaited(scored, f"document {name!r} of schema {layout.schema!r} is not found")
-        yield from self._awaited(removed, f"document {name!r} of schema {layout.schema!r} is not gone")
+        try:
+            yield from self._awaited(written, f"schema {layout.schema!r} takes no documents")
+            score = yield from self._awaited(scored, f"document {name!r} of schema {layout.schema!r} is not found")
+            yield from self._awaited(removed, f"document {name!r} of schema {layout.schema!r} is not gone")
+        except (errors.LateintError, KeyboardInterrupt):
+            # It would be a hit of every search. What went wrong is more important than whether it can be removed.
+            with suppress(Exception):
+                yield calls.remove(layout, name, timeout_s=self.timeout_s)
+            raise
         if score != 1.5:
             raise errors.UnexpectedResponse(
                 f"schema {layout.schema!r} scores a document with {score!r} that has a MaxSim of 1.5.",
@@ -128,56 +147,67 @@ class Readiness:
             )
 
     def emptied(self, layout: Layout, index: str) -> Steps[None]:
-        """Remove all documents of a schema, those of other namespaces too, until none is left."""
+        """Remove all documents of a schema, those of other namespaces too, until none is left.
+
+        That may take its time as long as they become fewer.
+        """
         parameters = {
             "selection": layout.schema,
             "cluster": package.CLUSTER,
             "timeout": f"{max(1, round(1000 * self.timeout_s))}ms",
         }
 
-        def attempt() -> Steps[None]:
-            token: str | None = ""
-            while token is not None:
-                more = {"continuation": token} if token else {}
-                target = f"/document/v1/?{urlencode({**parameters, **more})}"
-                answer = _checked((yield Call("DELETE", target, timeout_s=self.timeout_s)))
-                token = json.loads(answer.body).get("continuation")
-            left = answers.counted((yield self._counting(layout, _ALL)), layout)
-            if left:
+        token, fewest = "", math.inf
+
+        def attempt() -> Steps[bool]:
+            nonlocal token, fewest
+            more = {"continuation": token} if token else {}
+            token = ""  # from the start, if this goes wrong
+            target = f"/document/v1/?{urlencode({**parameters, **more})}"
+            answer = checked((yield Call("DELETE", target, timeout_s=self.timeout_s)))
+            token = json.loads(answer.body).get("continuation") or ""
+            left = answers.counted((yield self._counting(layout, EVERYTHING)), layout)
+            if left and left >= fewest:
                 raise errors.UnexpectedResponse(f"{left:,} documents are there, or have come since.")
+            fewest = left
+            return not left and not token
 
-        yield from self._awaited(attempt, f"index {index!r} could not be emptied, and was not dropped")
+        deadline, missing = self.deadline, f"index {index!r} could not be emptied, and was not dropped"
+        while not (yield from self._awaited(attempt, missing, deadline)):
+            deadline = self.clock() + self.within_s
 
-    def gone(self, layout: Layout) -> Steps[None]:
-        """Wait until a schema that was dropped can no more be searched."""
+    def gone(self, layout: Layout, server: ConfigServer) -> Steps[None]:
+        """Wait until a schema that was dropped can no more be searched, unless somebody has made it anew."""
 
         def attempt() -> Steps[None]:
             try:
                 with translated("drop_index", backend=self.backend):
-                    answers.counted((yield self._counting(layout, _ALL)), layout)
+                    answers.counted((yield self._counting(layout, EVERYTHING)), layout)
             except errors.IndexNotFound:
                 return
-            raise errors.UnexpectedResponse("it can still be searched.")
+            if (yield from server.file(package.schema_file(layout.schema))) is None:
+                raise errors.UnexpectedResponse("it can still be searched.")
 
         yield from self._awaited(attempt, f"schema {layout.schema!r} is still in use")
 
     def _counting(self, layout: Layout, condition: Condition) -> Call:
         return calls.passing(layout, condition=condition, limit=0, query_profile=False, timeout_s=self.timeout_s)
 
-    def _awaited(self, attempt: Callable[[], Steps[T]], missing: str) -> Steps[T]:
+    def _awaited(self, attempt: Callable[[], Steps[T]], missing: str, deadline: float | None = None) -> Steps[T]:
         """Try until it goes well.
 
         Args:
             attempt: raises one of `_EARLY` if it is too early.
             missing: what has not come to pass if it never goes well.
+            deadline: until when, if not until that of all.
         """
-        pause = 0.05
+        pause, deadline = 0.05, self.deadline if deadline is None else deadline
         while True:
             try:
                 with translated("deploy", backend=self.backend):
                     return (yield from attempt())
             except _EARLY as error:
-                if self.clock() + pause > self.deadline:
+                if self.clock() + pause > deadline:
                     raise errors.Timeout(
                         f"after {self.within_s:g} s {missing}: {doors.said(error)}.",
                         hint="See Vespa's own log (vespa-logfmt) for what keeps it.",
@@ -190,14 +220,3 @@ class Readiness:
 def _nobody() -> str:
     """An id that no document has."""
     return f"lateint-canary-{secrets.token_hex(8)}"
-
-
-def _checked(answer: Answer) -> Answer:
-    """An answer that is no error.
-
-    Raises:
-        Refused: it is one, for the table of errors.
-    """
-    if answer.status != 200:
-        raise Refused(answer.status, answer.body, headers=answer.headers)
-    return answer

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lateint import errors
 from lateint_vespa.answers import Record
@@ -83,19 +83,22 @@ class Reading:
     def read(self, status: int, headers: Mapping[str, str], pieces: Iterator[bytes]) -> Reading:
         """Read until the page is full or the answer ends.
 
+        When time is over, what has come is a page as well, since it can be gone on from there.
+
         Raises:
             Refused: the answer is an error.
             PartialResult: it was cut off, or something went wrong on the way.
-            Timeout: it ended in good order, and before a single bucket.
             UnexpectedResponse: it is not understood.
+            TimeoutError: time is over, and nothing has come.
         """
         if status != 200:
             raise Refused(status, b"".join(pieces), headers=headers)
         visit = Visit(self.layout, with_vectors=self.with_vectors, token=self.start.token)
         token, given, skipped = self.start.token, list(self.start.given), set(self.start.given)
         digest = ""
-        for piece in pieces:
-            for record in visit.feed(piece):
+        late = False
+        try:
+            for record in (record for piece in pieces for record in visit.feed(piece)):
                 if visit.token != token:
                     # Vespa says it one document late: that one is not before it.
                     token, given, skipped = visit.token, [digest], {digest}
@@ -108,14 +111,28 @@ class Reading:
                 given.append(digest)
                 if self.wanted(record):
                     self.kept.append(record)
-        visit.close()
+        except TimeoutError:
+            late = not visit.done
+        if not late:
+            visit.close()
         if not visit.done:
-            if visit.token == self.start.token:
-                raise errors.Timeout("Vespa read not even one bucket in time.", hint="Raise the timeout.")
             if visit.token != token:
                 given = [digest]
-            self.end = Place(token=visit.token, given=() if visit.ended else tuple(given))
+            self.end = Place(token=visit.token, given=tuple(given))
+            if self.end == self.start:
+                raise TimeoutError("nothing was read in time")
         return self
+
+    def take(self, records: list[Record], token: str | None) -> None:
+        """Take what a visit in one piece has found, before the place where the next one begins."""
+        skipped = set(self.start.given)
+        fresh = [record for record in records if _digest(record.id) not in skipped]
+        if len(fresh) <= self.limit:
+            self.end = None if token is None else Place(token=token)
+        else:
+            fresh = fresh[: self.limit]
+            self.end = replace(self.start, given=(*self.start.given, *(_digest(record.id) for record in fresh)))
+        self.kept = [record for record in fresh if self.wanted(record)]
 
 
 def _digest(document: str) -> str:

@@ -84,12 +84,14 @@ class Layout:
         dim: values per row of a multi-vector.
         cells: how they are kept.
         fields: declared fields and their types.
+        normalize: rows are scaled to length 1 before they come here.
     """
 
     schema: str
     dim: int
     cells: Cells
     fields: Mapping[str, FieldType]
+    normalize: bool = True
 
     @property
     def width(self) -> int:
@@ -108,10 +110,12 @@ class Layout:
 
     @property
     def profile(self) -> str:
-        """The rank profile that scores every document; named after the cells, so that none is asked for by mistake."""
-        return {Cells.FLOAT: "lateint_float", Cells.BFLOAT16: "lateint_bfloat16", Cells.BITS: "lateint_bits"}[
-            self.cells
-        ]
+        """The rank profile that scores every document.
+
+        Its name says what the query must be like, and how documents are kept: who knows less is answered by none.
+        """
+        kept = {Cells.FLOAT: "float", Cells.BFLOAT16: "bfloat16", Cells.BITS: "bits"}[self.cells]
+        return f"lateint_{kept}" if self.normalize else f"lateint_{kept}_raw"
 
     @property
     def score(self) -> str:
@@ -143,7 +147,9 @@ def layout_of(spec: IndexSpec) -> Layout:
             feature=f"dtype {spec.dtype.value}",
             alternative=f"Use {' or '.join(_CELLS)}.",
         )
-    return Layout(schema=schema_name(spec.name), dim=spec.dim, cells=cells, fields=dict(spec.fields))
+    return Layout(
+        schema=schema_name(spec.name), dim=spec.dim, cells=cells, fields=dict(spec.fields), normalize=spec.normalize
+    )
 
 
 CAPABILITIES = Capabilities(

@@ -51,21 +51,22 @@ class VespaBackend(Shell):
         self._transport.close()
 
     def _sent(self, call: Request) -> Any:  # noqa: ANN401
-        return _made(self._transport, call)
+        return made(self._transport, call)
 
 
 def _opened(place: Endpoint) -> VespaBackend:
     transport = Transport(connection.sites(place))
     translating = partial(translated, "connect", backend=place.scheme, secret=place.token)
     try:
-        verbs = carried_out(connection.opened(place), partial(_made, transport), translating)
+        verbs = carried_out(connection.opened(place), partial(made, transport), translating)
     except BaseException:
         transport.close()
         raise
     return VespaBackend(verbs, transport, secret=place.token)
 
 
-def _made(transport: Transport, call: Request) -> Any:  # noqa: ANN401
+def made(transport: Transport, call: Request) -> Any:  # noqa: ANN401
+    """What comes of one step."""
     match call:
         case Call():
             return transport.sent(call)

@@ -1,7 +1,8 @@
 """How bytes travel: Python's own `http.client`, over connections that are kept. The one module that knows it.
 
 It leaves more time for encoding than clients with more to them, and hides nothing: no cause of a failure, no header, no
-byte of an answer that was cut off. No call outlives its time, whatever a server does, byte by byte, to make it last.
+byte of an answer that was cut off. No call outlives its time, whatever a server does, byte by byte, to make it last;
+only to find the address of a host takes as long as the system lets it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any
 
 from lateint_vespa.answers import Answer
@@ -50,7 +51,8 @@ class Site:
         port: its number.
         context: for TLS; None without.
         headers: of every call; never shown.
-        kept: connections are used again. Not where a call must not be sent twice unnoticed.
+        kept: connections are used again for every call; or else only for those that read, where no other one must be
+            sent twice unnoticed.
     """
 
     host: str
@@ -98,6 +100,7 @@ class Transport:
         """The answers to calls, each sent as soon as a connection is free; instead of one, what went wrong.
 
         Once a call has taken all of its time in vain, those that are not yet sent are answered with what became of it.
+        Whatever ends this early, no call is under way any more: one that is applied late would undo what comes next.
         """
         under_way: list[Future[Answer | Exception]] = []
         late: list[Answer | Exception] = []
@@ -110,6 +113,7 @@ class Transport:
         except BaseException:
             for future in under_way:
                 future.cancel()
+            wait(under_way)
             raise
 
     def close(self) -> None:
@@ -127,11 +131,13 @@ class Transport:
         if late:
             return late[0]
         outcome: Answer | Exception
+        began = time.monotonic()
         try:
             outcome = self.sent(call)
         except Exception as error:  # noqa: BLE001 - is handed on
             outcome = error
-        if isinstance(outcome, TimeoutError) or (isinstance(outcome, Answer) and outcome.status == _LATE):
+        gave_up = isinstance(outcome, Answer) and outcome.status == _LATE and _is_spent(call, since=began)
+        if gave_up or isinstance(outcome, TimeoutError):
             late.append(outcome)
         return outcome
 
@@ -139,17 +145,17 @@ class Transport:
     def _asked(self, call: Call) -> Iterator[HTTPResponse]:
         """A call that is on its way, with what is known of its answer; its connection is kept if it was read whole."""
         site = self._sites[call.door]
-        connection = self._connection(call.door, site)
+        keeps = site.kept or call.method == "GET"
+        connection = self._connection(call.door, site) if keeps else _Connection(site)
         try:
             connection.deadline = time.monotonic() + call.timeout_s + _GRACE_S
-            connection.request(call.method, call.target, call.body, {**site.headers, **call.headers})
-            with connection.getresponse() as response:
+            with connection.answer(call, site.headers) as response:
                 yield response
                 whole = response.isclosed() and not response.will_close
         except BaseException:
             connection.close()
             raise
-        self._put_back(call.door, connection, kept=whole and site.kept)
+        self._put_back(call.door, connection, kept=whole and keeps)
 
     def _connection(self, door: Door, site: Site) -> _Connection:
         while True:
@@ -201,6 +207,7 @@ class _Connection(HTTPConnection):
                 opened.connect(address)
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._site.context is not None:
+                    opened.settimeout(self.left_s())  # of the handshake as a whole
                     opened = self._site.context.wrap_socket(opened, server_hostname=self.host)
             except OSError as error:
                 opened.close()
@@ -209,6 +216,20 @@ class _Connection(HTTPConnection):
                 self.sock = _Socket(opened, self)
                 return
         raise failure or OSError(f"{self.host} has no address")
+
+    def answer(self, call: Call, headers: Mapping[str, str]) -> HTTPResponse:
+        """Ask; what comes before all of it has been sent is the answer as well, and the last one."""
+        try:
+            self.request(call.method, call.target, call.body, {**headers, **call.headers})
+        except (BrokenPipeError, ConnectionResetError):
+            if self.sock is None:
+                raise
+            with suppress(OSError, HTTPException):
+                response = self.getresponse()
+                response.will_close = True
+                return response
+            raise
+        return self.getresponse()
 
     def getresponse(self) -> HTTPResponse:
         """The status and header of an answer, whole."""
@@ -286,6 +307,11 @@ class _Reader(io.RawIOBase):
         if not self.closed:
             super().close()
             self._source.close()
+
+
+def _is_spent(call: Call, *, since: float) -> bool:
+    """Whether the better part of a call's time is over: servers keep some of it for their answer."""
+    return time.monotonic() - since > call.timeout_s / 2
 
 
 def _headers(response: HTTPResponse) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from lateint import errors
@@ -13,7 +14,7 @@ from lateint.engine.capabilities import Capabilities
 from lateint.engine.payload import selected
 from lateint.filters import Filter, matches
 from lateint.spec import IndexSpec
-from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure
+from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, ServerInfo, Slice, WriteFailure, WriteReport
 from lateint_vespa import answers, calls, probing
 from lateint_vespa.access import Access, access, layout
 from lateint_vespa.answers import Answer, Record
@@ -130,7 +131,11 @@ class Verbs:
         return self._failures("write", index, zip(names, replies, strict=True))
 
     def update_payload(self, index: IndexInfo, ids: Sequence[str], changes: Mapping[str, Any]) -> Steps[Failures]:
-        """See `Backend.update_payload`: all fields that a payload decides are made of the new one."""
+        """See `Backend.update_payload`: all fields that a payload decides are made of the new one.
+
+        Between reading a payload and setting it somebody else may write the document: its payload is then the one
+        that was read, with the changes.
+        """
         speak = layout(index)
         records = {record.id: record for record in (yield from self._records(index, ids, with_vectors=False))}
         updates = (
@@ -152,7 +157,7 @@ class Verbs:
             yield from self._delete(index, lowered(target, index.spec.fields))
             return
         yield from self._remove(index, target)
-        yield from self._check_there(index)  # a remove in a schema that is not there goes well
+        yield from self._check_reach(index)  # a remove in a schema that is not there goes well
 
     def get(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> Steps[list[Document]]:
         """See `Backend.get`."""
@@ -185,7 +190,13 @@ class Verbs:
         replies = yield Together(asked)
         results = []
         for request, reply in zip(requests, replies, strict=True):
-            records = answers.ranked(_here(reply), speak, limit=request.k, with_vectors=request.with_vectors)
+            records = answers.ranked(
+                _here(reply),
+                speak,
+                limit=request.k,
+                with_vectors=request.with_vectors,
+                with_payload=request.payload is not False,
+            )
             hits = tuple(
                 Hit(each.id, each.score, selected(each.payload, request.payload), each.rows) for each in records
             )
@@ -211,21 +222,26 @@ class Verbs:
         def wanted(record: Record) -> bool:
             return condition is None or matches(condition, document=record.id, payload=record.payload)
 
-        call = calls.visit(
-            speak,
-            cluster=self.cluster,
-            token=start.token,
-            limit=max(limit, LISTED) if skips else limit,
-            with_vectors=whole,
-            timeout_s=self.timeout_s,
-            part=part,
+        visiting = partial(
+            calls.visit, speak, cluster=self.cluster, token=start.token, timeout_s=self.timeout_s, part=part
         )
-        reading = Reading(speak, start, limit, whole, wanted)
-        page: Reading = yield Stream(call, reading.read)
+        call = visiting(limit=max(limit, LISTED) if skips else limit, with_vectors=whole)
+        page = Reading(speak, start, limit, whole, wanted)
+        try:
+            yield Stream(call, page.read)
+        except errors.Timeout as error:
+            if error.status is not None:
+                raise
+            # Among many documents of other schemas, a stream may have nothing to say; this says where it has come.
+            whole = False
+            answer = yield visiting(limit=1, with_vectors=False, stream=False)
+            page.take(*answers.visited(answer, speak))
         records = page.kept
         if with_vectors and not whole:
             found = yield from self._records(index, [record.id for record in records], with_vectors=True)
             records = [record for record in found if wanted(record)]
+        if page.end is None:
+            yield from self._check_reach(index)  # documents out of reach are passed by
         end = None if page.end is None else str(page.end)
         return Page(tuple(_document(record, index) for record in records), end)
 
@@ -246,7 +262,9 @@ class Verbs:
                     if schema not in self.memory.profiled:
                         has_profile = yield from probing.has_query_profile(schema, timeout_s=self.timeout_s)
                         self.memory.profiled[schema] = has_profile
-                    return self._managed(spec, query_profile=self.memory.profiled[schema])
+                    has_profile = self.memory.profiled[schema]
+                    found = self._managed(spec, query_profile=has_profile)
+                    return found if has_profile else replace(found, warnings=(probing.UNPROFILED,))
         return (yield from probing.probed(name, timeout_s=self.timeout_s))
 
     def _managed(self, spec: IndexSpec, *, query_profile: bool) -> IndexInfo:
@@ -277,8 +295,8 @@ class Verbs:
             for name, reply in zip(ids, replies, strict=True)
         ]
         records = [record for record in found if record is not None]
-        if ids and not records:
-            yield from self._check_there(index)  # no document is missed in a schema that is not there
+        if len(records) < len(ids):
+            yield from self._check_reach(index)  # so that they are not there, and not only out of reach
         return records
 
     def _remove(self, index: IndexInfo, ids: Iterable[str]) -> Steps[None]:
@@ -305,11 +323,12 @@ class Verbs:
             yield from self._remove(index, found)
             before = found
 
-    def _check_there(self, index: IndexInfo) -> Steps[None]:
-        """Make sure that the schema is deployed.
+    def _check_reach(self, index: IndexInfo) -> Steps[None]:
+        """Make sure that the schema is deployed, and that all nodes answer: reads by id and visits do not tell.
 
         Raises:
             IndexNotFound: it is not.
+            PartialResult: some documents are out of reach.
         """
         answers.counted((yield self._passing(index, NOTHING, limit=0)), layout(index))
 
@@ -328,11 +347,13 @@ class Verbs:
         """Documents that were refused for what they are.
 
         Raises:
-            BackendError: one of them was refused for another reason, the gravest one. Those that were acknowledged are
-                sent again with it, which changes nothing.
+            BackendError: one of them was refused for another reason, the gravest one. Of a write, with a report: those
+                that were acknowledged are not sent again.
         """
         refused: list[WriteFailure] = []
+        failed: list[WriteFailure] = []
         graver: list[errors.BackendError] = []
+        written = 0
         for name, reply in replies:
             try:
                 with translated(operation, index.name, backend=self.backend):
@@ -342,8 +363,14 @@ class Verbs:
                     refused.append(WriteFailure(name, _MISSING if error.status == 412 else str(error)))
                 else:
                     graver.append(error)
+                    failed.append(WriteFailure(name, str(error), error.retryable))
+            else:
+                written += 1
         if graver:
-            raise min(graver, key=lambda error: error.retryable)
+            gravest = min(graver, key=lambda error: error.retryable)
+            if operation == "write":
+                gravest.report = WriteReport(written=written, failed=(*refused, *failed))
+            raise gravest
         return tuple(refused)
 
     def _check(self, vectors: Any, index: IndexInfo, document: str | None) -> None:  # noqa: ANN401

@@ -23,13 +23,12 @@ class Visit:
     Attributes:
         token: the next visit begins there. None at the start, and at the end of all documents. While documents come, it
             is the place before the last of them: Vespa keeps it back until it writes the next document.
-        ended: Vespa has ended the visit, so that `token` is after all documents that came.
         done: there are no more documents.
     """
 
     def __init__(self, layout: Layout, *, with_vectors: bool, token: str | None = None) -> None:
         self.token = token
-        self.ended = self.done = False
+        self.done = False
         self._layout = layout
         self._with_vectors = with_vectors
         self._pieces: list[bytes] = []
@@ -81,11 +80,11 @@ class Visit:
             case {"continuation": {"percentFinished": percent}} if percent == 100:
                 self.token, self._at_rest, self.done = None, True, True
             case {"sessionStats": {"documentCount": int(count)}}:
-                self._told, self.ended = count, True
-            case {"message": {"text": str(text), "severity": "error"}}:
-                raise errors.PartialResult(f"a visit of documents ended early: {text:.300}.", hint="Go on from there.")
-            case {"message": _}:
+                self._told = count
+            case {"message": {"severity": "info" | "warning"}}:
                 pass
+            case {"message": {"text": str(text)}}:
+                raise errors.PartialResult(f"a visit of documents ended early: {text:.300}.", hint="Go on from there.")
             case _:
                 raise errors.UnexpectedResponse(
                     f"a line of a visit is not understood: {line[:80]!r}.", hint="Report it."

@@ -72,11 +72,12 @@ def rows(tensor: Any, *, cells: Cells, width: int) -> MultiVector:  # noqa: ANN4
     if ordered and isinstance(ordered[0], list):
         return _from_decimals(ordered, cells, width)
     try:
+        lengths = set(map(len, ordered))
         data = binascii.unhexlify("".join(ordered))
     except (ValueError, TypeError) as error:
         raise _unexpected(f"a row is not hexadecimal: {error}") from error
-    if len(data) * 2 != len(ordered) * width * cells.hex_digits:
-        raise _unexpected(f"{len(ordered)} rows have {len(data)} bytes, not {width} cells of {cells} each")
+    if not lengths <= {width * cells.hex_digits}:
+        raise _unexpected(f"rows have {sorted(lengths)} digits, not {width} cells of {cells} each")
     return _widened(np.frombuffer(data, _STORED[cells]).reshape(len(ordered), width), cells)
 
 

@@ -128,6 +128,10 @@ class Backend(ABC):
 
         Returns:
             Those that the engine refused; all others are acknowledged.
+
+        Raises:
+            BackendError: with a `report` if only some failed: those that it does not name are acknowledged, and are not
+                sent again.
         """
 
     @abstractmethod

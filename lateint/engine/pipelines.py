@@ -108,8 +108,18 @@ def retried(call: Call, policy: RetryPolicy) -> Steps[tuple[Any, int]]:
                 if attempt > 1:
                     error.add_note(f"lateint tried {attempt} times in {now - began:.1f} s.")
                 raise
+            call = _rest(call, error)
         yield Sleep(wait)
     raise AssertionError
+
+
+def _rest(call: Call, error: errors.BackendError) -> Call:
+    """What is left of a write that says what it has done; otherwise the same call."""
+    if error.report is None:
+        return call
+    index, documents = call.arguments
+    failed = {failure.id for failure in error.report.failed}
+    return replace(call, arguments=(index, tuple(document for document in documents if document.id in failed)))
 
 
 def called(handle: Handle, verb: str, *arguments: Any, **options: Any) -> Steps[Any]:  # noqa: ANN401
@@ -210,10 +220,8 @@ class _Write:
             self._fail(batch, outcome.error)
             return outcome.error
         failures, retries = outcome.value
-        refused = {failure.id for failure in failures}
-        self.failed.extend(failures)
         self.retries += retries
-        self.written += sum(inputs for name, inputs in batch.inputs.items() if name not in refused)
+        self._note(batch, failures)
         if self.progress is not None:
             self.progress(Progress(operation="write", done=self.written + len(self.failed), total=self.total))
         return None
@@ -233,8 +241,19 @@ class _Write:
         )
 
     def _fail(self, batch: _Batch, error: BaseException) -> None:
+        """Note a batch that failed: only those of its documents that the error names, if it names them."""
+        if isinstance(error, errors.BackendError) and error.report is not None:
+            self._note(batch, error.report.failed)
+            return
         retryable = isinstance(error, errors.BackendError) and error.retryable
-        self.failed.extend(WriteFailure(name, str(error), retryable=retryable) for name in batch.documents)
+        self._note(batch, [WriteFailure(name, str(error), retryable=retryable) for name in batch.documents])
+
+    def _note(self, batch: _Batch, failures: Iterable[WriteFailure]) -> None:
+        """Count the documents of a batch that are not among its failures."""
+        failures = list(failures)
+        refused = {failure.id for failure in failures}
+        self.failed.extend(failures)
+        self.written += sum(inputs for name, inputs in batch.inputs.items() if name not in refused)
 
 
 def current(handle: Handle) -> Steps[Handle]:

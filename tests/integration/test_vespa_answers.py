@@ -110,7 +110,13 @@ def search(layout: Layout, query: NDArray[np.float32] = QUERIES[0], **changes: A
 
 def searched(client: Client, layout: Layout, query: NDArray[np.float32] = QUERIES[0], **changes: Any) -> list[Record]:
     answer = sent(client, search(layout, query, **changes))
-    return ranked(answer, layout, limit=changes.get("limit", 10), with_vectors=changes.get("with_vectors", False))
+    return ranked(
+        answer,
+        layout,
+        limit=changes.get("limit", 10),
+        with_vectors=changes.get("with_vectors", False),
+        with_payload=changes.get("with_payload", True),
+    )
 
 
 class TestScores:
@@ -251,11 +257,6 @@ class TestDocuments:
         assert count(vespa, FLOAT, ALL) == COUNT
         made = calls.passing(FLOAT, condition=ALL, limit=1000, query_profile=True, timeout_s=20)
         assert set(passing(sent(vespa, made), FLOAT, limit=1000)) == DOCUMENTS.keys()
-        paged = [
-            calls.passing(FLOAT, condition=ALL, limit=300, offset=start, query_profile=True, timeout_s=20)
-            for start in (0, 300)
-        ]
-        assert {name for page in paged for name in passing(sent(vespa, page), FLOAT, limit=300)} == DOCUMENTS.keys()
 
 
 def count(client: Client, layout: Layout, condition: Condition) -> int:

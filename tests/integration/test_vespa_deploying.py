@@ -520,6 +520,66 @@ class TestRaces:
         assert driver.names() == ["LateOn-Pages"]
         assert driver.has(LARGE, "a")
 
+    @pytest.mark.parametrize("where", STEPS)
+    def test_somebody_makes_anew_what_is_dropped(self, started, driver: Driver, control: Control, where: str) -> None:
+        """Breaks when: documents go that came after it was emptied, into an index that another client has made since.
+
+        What they wrote is removed as what was there before is: by its own removal, and counted.
+        """
+        other = Driver(started)
+        other.create(SMALL)
+        counts: list[int] = []
+
+        def meanwhile() -> None:
+            other.drop("small")
+            other.create(SMALL)
+            other.write(SMALL, "a")
+
+        seen = self.let_in(driver, where, meanwhile)
+        let_in = driver.before
+
+        def before(call: Call) -> None:
+            let_in(call)
+            if prepared(call):
+                counts.append(other.count(SMALL))
+
+        driver.before = before
+        driver.drop("small")
+        assert seen.count("POST session") == 2
+        assert counts[-1] == 0
+        assert driver.names() == []
+
+    def test_somebody_changes_what_is_dropped(self, started, driver: Driver) -> None:
+        """It is another one than that which was to be dropped."""
+        other = Driver(started)
+        other.create(SMALL)
+
+        def meanwhile() -> None:
+            other.drop("small")
+            other.create(SMALL.replace(dim=32))
+            other.write(SMALL.replace(dim=32), "a")
+
+        self.let_in(driver, "PUT active", meanwhile)
+        with pytest.raises(errors.SchemaMismatch, match="changed index 'small' meanwhile"):
+            driver.drop("small")
+        assert driver.has(SMALL.replace(dim=32), "a")
+
+    def test_somebody_makes_it_anew_before_it_was_seen_gone(self, started, driver: Driver) -> None:
+        """Breaks when: a drop that is done waits for minutes for what will not come to pass."""
+        other = Driver(started)
+        other.create(SMALL)
+        anew: list[int] = []
+
+        def before(call: Call) -> None:
+            if call.target.endswith("/serviceconverge") and not anew:
+                anew.append(1)
+                other.create(SMALL)
+
+        driver.before = before
+        driver.drop("small")
+        assert anew == [1]
+        assert driver.names() == ["small"]
+
     def test_somebody_creates_the_same(self, started, driver: Driver) -> None:
         other = Driver(started)
         other.create(LARGE)

@@ -15,7 +15,7 @@ from lateint.engine import drive, pipelines
 from lateint.engine.backend import Failures, IndexInfo
 from lateint.engine.drive import Call, Now, Sleep
 from lateint.engine.memory import MemoryBackend
-from lateint.types import Document, WriteFailure
+from lateint.types import Document, WriteFailure, WriteReport
 
 
 def document(name: str, *, rows: int = 2, dim: int = 4, value: float = 1.0) -> Document:
@@ -196,6 +196,33 @@ class TestWrite:
 
         report = opened(Picky()).write([document("a"), document("b")])
         assert (report.written, report.failed) == (1, (WriteFailure("b", "no"),))
+
+    def test_what_an_attempt_has_written_is_not_sent_again(self) -> None:
+        """Where an engine takes most of a batch, all of it again is load that it asked to be spared."""
+        sent: list[list[str]] = []
+
+        class Busy(MemoryBackend):
+            def write(self, index: IndexInfo, documents: Sequence[Document]) -> Failures:
+                sent.append([each.id for each in documents])
+                if len(sent) < 3:
+                    (first, *rest) = documents
+                    super().write(index, [first])
+                    error = errors.RateLimited("later", retryable=True)
+                    failed = tuple(WriteFailure(each.id, "later", retryable=True) for each in rest)
+                    error.report = WriteReport(written=1, failed=failed)
+                    raise error
+                return super().write(index, documents)
+
+        names = ["a", "b", "c", "d"]
+        report = opened(Busy(), retry=lateint.RetryPolicy(base_s=0)).write([document(name) for name in names])
+        assert sent == [names, names[1:], names[2:]]
+        assert (report.written, report.failed, report.retries) == (4, (), 2)
+        sent.clear()
+        with pytest.raises(errors.RateLimited) as caught:
+            opened(Busy(), retry=lateint.RetryPolicy(attempts=2, base_s=0)).write([document(name) for name in names])
+        left = caught.value.report
+        assert left is not None
+        assert (left.written, [failure.id for failure in left.failed]) == (2, ["c", "d"])
 
     def test_asynchronous_source(self) -> None:
         """An async application streams from an async encoder."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -18,6 +19,9 @@ from lateint_vespa.application import Application
 from lateint_vespa.calls import Call, Door, Pause, Steps, T, Together
 from lateint_vespa.config_server import APPLICATION
 from lateint_vespa.deployment import Deployer
+from lateint_vespa.errors import translated
+from lateint_vespa.readiness import Readiness
+from lateint_vespa.schema import layout_of
 
 SMALL, LARGE = IndexSpec("small", 16), IndexSpec("large", 32)
 OURS = package.files({"small": package.schema_text(SMALL)})
@@ -113,6 +117,133 @@ class TestActive:
         """So that somebody sees that there is something to mend."""
         text = package.schema_text(SMALL).replace('"dim": 16', '"dim": 17')
         assert Application(generation=2, files=package.files({"small": text})).indexes == ["small"]
+
+    def test_whose_files_have_odd_names(self) -> None:
+        """Their addresses are escaped once."""
+        server = Told({**OURS, "models/of%20mine.json": "{}"})
+        active = run(deployer().application(), server)
+        assert active is not None
+        assert active.files["models/of mine.json"] == "{}"
+
+    def test_never_the_same_twice(self) -> None:
+        """It ends."""
+        server = Told(OURS)
+
+        def restless(call: Any) -> Any:
+            server.generation += 1
+            return server(call)
+
+        with pytest.raises(errors.Timeout, match="another one was active"):
+            carried_out(deployer().application(), restless)
+
+
+class TestCopied:
+    """Breaks when: a schema is taken for the index whose comment it was copied with."""
+
+    SERVER = Told(package.files({"small": package.schema_text(SMALL), "other": package.schema_text(SMALL)}))
+
+    def test_it_is_not_opened(self) -> None:
+        assert run(deployer().spec_of("small"), self.SERVER) == SMALL
+        with pytest.raises(errors.SchemaMismatch, match="copied"):
+            run(deployer().spec_of("other"), self.SERVER)
+
+    def test_it_is_not_dropped(self) -> None:
+        """The documents of the other one would be removed first."""
+        self.SERVER.asked.clear()
+        with pytest.raises(errors.SchemaMismatch, match="copied"):
+            run(deployer().dropped("other"), self.SERVER)
+        assert not [asked for asked in self.SERVER.asked if not asked.startswith("GET")]
+
+    def test_it_is_listed(self) -> None:
+        """So that somebody sees that there is something to mend."""
+        assert run(deployer().listed(), self.SERVER) == ["other", "small"]
+
+
+def test_an_edited_expression_is_not_opened() -> None:
+    """Breaks when: its order is handed out as that of MaxSim."""
+    text = package.schema_text(SMALL).replace("max, token", "avg, token")
+    with pytest.raises(errors.SchemaMismatch, match="rank-profile lateint_float"):
+        run(deployer().spec_of("small"), Told(package.files({"small": text})))
+
+
+class Container:
+    """One that counts down what it has: each entry is the documents left, and whether the visit goes on."""
+
+    def __init__(self, *left: tuple[int, bool]) -> None:
+        self.left = iter(left)
+        self.now = (0, False)
+        self.calls: list[Call] = []
+        self.fails: Callable[[Call], bool] = lambda _: False
+
+    def __call__(self, call: Any) -> Any:
+        if isinstance(call, Pause):
+            return None
+        assert isinstance(call, Call)
+        self.calls.append(call)
+        if self.fails(call):
+            raise ConnectionResetError
+        if call.method == "DELETE" and "docid" not in call.target:
+            self.now = next(self.left, self.now)
+            return answered(200, {"continuation": "AAAA"} if self.now[1] else {})
+        if call.target.startswith("/search/"):
+            coverage = {"coverage": 100, "documents": 9, "full": True, "nodes": 1}
+            return answered(200, {"root": {"fields": {"totalCount": self.now[0]}, "coverage": coverage}})
+        return answered(412 if call.method == "PUT" else 200, {"id": "id:lateint:small::x", "pathId": "/"})
+
+
+def readiness(*, seconds: float, clock: Callable[[], float] | None = None) -> Readiness:
+    ticks = count()
+    clock = clock or (lambda: float(next(ticks)))
+    return Readiness(backend="vespa", timeout_s=1.0, within_s=seconds, deadline=seconds, clock=clock)
+
+
+def waited(steps: Steps[T], container: Container) -> T:
+    return carried_out(steps, container, partial(translated, "deploy", backend="vespa"))
+
+
+class TestEmptying:
+    def test_goes_on_while_documents_become_fewer(self) -> None:
+        """An index of some hundred millions takes longer than any one deployment."""
+        container = Container(*((left, left > 0) for left in range(50, -1, -1)))
+        container.fails = lambda _: len(container.calls) == 40
+        hurried = readiness(seconds=5, clock=lambda: len(container.calls))
+        waited(hurried.emptied(layout_of(SMALL), "small"), container)
+        assert len([call for call in container.calls if call.method == "DELETE"]) > 50
+
+    def test_ends_where_they_do_not(self) -> None:
+        container = Container((5, False), (4, False), (4, False))
+        with pytest.raises(errors.Timeout, match="4 documents"):
+            waited(readiness(seconds=10).emptied(layout_of(SMALL), "small"), container)
+
+    def test_starts_anew_after_a_failure(self) -> None:
+        """With the token of an answer that nobody has seen, documents would be left out."""
+        container = Container((5, True), (0, False))
+        container.fails = lambda call: len(container.calls) == 3 and "continuation" in call.target
+        waited(readiness(seconds=10).emptied(layout_of(SMALL), "small"), container)
+        visits = ["continuation" in call.target for call in container.calls if call.method == "DELETE"]
+        assert visits == [False, True, False]
+
+
+class TestReady:
+    def test_every_field_is_filtered_by(self) -> None:
+        """Breaks when: an index is said to be ready while the container still refuses its filters."""
+        fields = {"n": "integer", "Lang": "keyword", "at": "datetime", "x": "float[]", "yes": "boolean", "t": "text"}
+        layout = layout_of(SMALL.replace(fields=fields))
+        container = Container()
+        waited(readiness(seconds=10).known(layout), container)
+        (asked,) = (call for call in container.calls if call.target.startswith("/search/"))
+        yql = json.loads(asked.body or b"")["yql"]
+        assert [name in yql for name in ("n in", "Lang__1 contains", "at in", "x = ")] == [True] * 4
+
+    @pytest.mark.parametrize("broken", ["/search/", "POST /document"])
+    def test_the_canary_does_not_stay_where_it_failed(self, broken: str) -> None:
+        """Breaks when: a document that nobody wrote is a hit of every search."""
+        container = Container()
+        container.fails = lambda call: f"{call.method} {call.target}".find(broken) >= 0
+        with pytest.raises(errors.Timeout):
+            waited(readiness(seconds=5).found(layout_of(SMALL)), container)
+        last = container.calls[-1]
+        assert (last.method, "lateint-canary-" in last.target) == ("DELETE", True)
 
 
 class TestOvertaken:

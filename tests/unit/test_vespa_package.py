@@ -67,6 +67,85 @@ class TestSpec:
             package.described_spec(re.sub(r"[0-9a-f]{16} \{", f"{fingerprint} {{", kept, count=1))
 
 
+class TestSpecIn:
+    def test_its_own(self) -> None:
+        assert package.spec_in("pages", package.schema_text(BFLOAT16)) == BFLOAT16
+        assert package.spec_in("pages", "schema pages {}") is None
+
+    def test_a_copy_of_another(self) -> None:
+        """Whoever opened it would write to the index that it was copied from."""
+        text = (
+            package.schema_text(BFLOAT16)
+            .replace("schema pages", "schema other")
+            .replace("document pages", "document other")
+        )
+        with pytest.raises(errors.SchemaMismatch, match="'other' describes schema 'pages'"):
+            package.spec_in("other", text)
+
+
+class TestScoring:
+    """What scores hang on is compared with what lateint writes; no answer would show that it was edited."""
+
+    TEXT = package.schema_text(BFLOAT16)
+
+    @pytest.mark.parametrize("spec", [FLOAT, BFLOAT16, IndexSpec("bits", 16, dtype="binary")])
+    def test_as_written(self, spec: IndexSpec) -> None:
+        package.check_scoring(package.schema_text(spec), layout_of(spec))
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (", max, token)", ", avg, token)"),
+            ("cell_cast(attribute(lateint_vectors), float)", "attribute(lateint_vectors)"),
+            ("attribute(lateint_vectors)", "attribute(theirs)"),
+            ("expression: lateint_score", "expression: 2 * lateint_score"),
+            (
+                "            expression: lateint_score",
+                "            rank-score-drop-limit: 0.5\n            expression: lateint_score",
+            ),
+            ("rank-profile lateint_bfloat16_raw {", "rank-profile lateint_bfloat16_raw inherits theirs {"),
+            ("lateint_vectors type tensor<bfloat16>", "lateint_vectors type tensor<float>"),
+            ("match-features: lateint_marker lateint_score", "match-features: lateint_marker"),
+            ("expression: 0\n", "expression: 1\n"),
+        ],
+    )
+    def test_edited(self, old: str, new: str) -> None:
+        assert old in self.TEXT
+        with pytest.raises(errors.SchemaMismatch, match="is not what lateint writes"):
+            package.check_scoring(self.TEXT.replace(old, new), layout_of(BFLOAT16))
+
+    def test_the_true_one_is_commented_out(self) -> None:
+        start = self.TEXT.index("    rank-profile")
+        block = self.TEXT[start : self.TEXT.index("\n    }\n", start) + 7]
+        shown = "".join(f"# {line}\n" for line in block.splitlines())
+        on_one_line = f"# {' '.join(block.split())}\n"
+        for comment in (shown, on_one_line):
+            text = self.TEXT.replace(block, comment + block.replace("max", "avg"))
+            with pytest.raises(errors.SchemaMismatch):
+                package.check_scoring(text, layout_of(BFLOAT16))
+
+    def test_what_is_their_owners(self) -> None:
+        """Fields, summaries and profiles of one's own, comments, and where lines are broken."""
+        text = (
+            self.TEXT.replace(
+                "    rank-profile", "    # by hand\n    rank-profile theirs {\n    }\n    rank-profile", 1
+            )
+            .replace("            expression: ", "                expression:  ")
+            .replace("indexing: attribute\n", "indexing: attribute\n            attribute: paged\n")
+        )
+        package.check_scoring(text, layout_of(BFLOAT16))
+
+    @pytest.mark.parametrize("spec", [FLOAT, BFLOAT16, IndexSpec("bits", 16, dtype="binary")])
+    def test_by_pyvespa(self, spec: IndexSpec) -> None:
+        """Which writes the same in another form."""
+        pytest.importorskip("vespa.package")
+        (schema,) = package.application_package(spec).schemas
+        text = schema.schema_to_text
+        package.check_scoring(text, layout_of(spec))
+        with pytest.raises(errors.SchemaMismatch):
+            package.check_scoring(text.replace("max, token", "avg, token"), layout_of(spec))
+
+
 class TestMark:
     def test_ours(self) -> None:
         assert package.is_ours(package.services(["a", "b"]))
@@ -117,6 +196,15 @@ class TestLayout:
     def test_bits_by_their_dtype(self) -> None:
         """The spec's word for the layout whose files are kept."""
         assert layout_of(IndexSpec("bits", 128, dtype="binary", fields={"lang": "keyword"})) == BITS
+
+    def test_profiles_tell_normalised_rows(self) -> None:
+        """A client that knows the container only must not send other queries than one that knows the spec."""
+        specs = [
+            IndexSpec("a", 8, dtype=dtype, normalize=to)
+            for dtype in ("float32", "bfloat16", "binary")
+            for to in (True, False)
+        ]
+        assert len({layout_of(spec).profile for spec in specs}) == len(specs)
 
     def test_float16(self) -> None:
         with pytest.raises(errors.UnsupportedFeature, match="float16"):

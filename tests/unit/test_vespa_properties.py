@@ -71,6 +71,13 @@ class TestRoundTrip:
         with pytest.raises(errors.UnexpectedResponse, match="lateint_id"):
             properties.restored({"title": "a"})
 
+    def test_no_payload(self) -> None:
+        """One that was empty when it was written comes as such; one that was taken away on the way is missed."""
+        assert properties.restored(stored({})) == ("d", {})
+        with pytest.raises(errors.PartialResult, match="lateint_payload"):
+            properties.restored({"lateint_id": "d"})
+        assert properties.restored({"lateint_id": "d"}, with_payload=False) == ("d", {})
+
 
 class TestFields:
     @given(payloads)

@@ -107,6 +107,7 @@ class TestSearch:
             (lambda root: root["children"][1].pop("relevance"), errors.UnexpectedResponse),
             (lambda root: root["children"][1]["fields"].pop("lateint_vectors"), errors.UnexpectedResponse),
             (lambda root: root["children"][1]["fields"].update(lateint_payload="{"), errors.UnexpectedResponse),
+            (lambda root: root["children"][1]["fields"].pop("lateint_payload"), errors.PartialResult),
             (lambda root: root["children"][1]["fields"].update(lateint_id=7), errors.UnexpectedResponse),
             (lambda root: root["fields"].pop("totalCount"), errors.UnexpectedResponse),
             (
@@ -181,17 +182,22 @@ class TestDocuments:
             with pytest.raises(errors.LateintError), translated("get", "pages", backend="vespa"):
                 found(Answer(404, other), LAYOUT, "a", with_vectors=False)
 
-    @pytest.mark.parametrize("fields", [{}, {"lateint_id": "b"}, {"lateint_id": 1}])
+    def test_without_its_payload(self) -> None:
+        """Breaks when: it is read as an empty one, to which the next update adds its changes."""
+        with pytest.raises(errors.PartialResult, match="lateint_payload"):
+            found(answer({**self.DONE, "fields": {"lateint_id": "a"}}), LAYOUT, "a", with_vectors=False)
+
+    @pytest.mark.parametrize("fields", [{}, {"lateint_id": "b", "lateint_payload": "{}"}, {"lateint_id": 1}])
     def test_not_of_lateint(self, fields: Any) -> None:
         with pytest.raises(errors.UnexpectedResponse):
             found(answer({**self.DONE, "fields": fields}), LAYOUT, "a", with_vectors=False)
 
 
 LINES = [
-    {"put": "id:lateint:pages::a", "fields": {"lateint_id": "a"}},
+    {"put": "id:lateint:pages::a", "fields": {"lateint_id": "a", "lateint_payload": "{}"}},
     {"continuation": {"token": "AAA", "percentFinished": 30.5}},
-    {"put": "id:lateint:pages::b", "fields": {"lateint_id": "b"}},
-    {"put": "id:lateint:pages::c", "fields": {"lateint_id": "c"}},
+    {"put": "id:lateint:pages::b", "fields": {"lateint_id": "b", "lateint_payload": "{}"}},
+    {"put": "id:lateint:pages::c", "fields": {"lateint_id": "c", "lateint_payload": "{}"}},
     {"continuation": {"token": "BBB", "percentFinished": 60.5}},
     {"message": {"text": "slow", "severity": "warning"}},
     {"sessionStats": {"documentCount": 3}},
@@ -232,12 +238,19 @@ class TestVisit:
         ("line", "kind"),
         [
             (b'{"message":{"text":"boom","severity":"error"}}', errors.PartialResult),
+            (b'{"message":{"text":"boom","severity":"fatal"}}', errors.PartialResult),
             (b"<html>", errors.UnexpectedResponse),
             (b"[]", errors.UnexpectedResponse),
             (b'{"remove":"id:lateint:pages::a"}', errors.UnexpectedResponse),
             (b'{"continuation":{"percentFinished":99.0}}', errors.UnexpectedResponse),
-            (b'{"put":"id:other:pages::a","fields":{"lateint_id":"a"}}', errors.UnexpectedResponse),
-            (b'{"put":"id:lateint:pages::a","fields":{"lateint_id":"b"}}', errors.UnexpectedResponse),
+            (
+                b'{"put":"id:other:pages::a","fields":{"lateint_id":"a","lateint_payload":"{}"}}',
+                errors.UnexpectedResponse,
+            ),
+            (
+                b'{"put":"id:lateint:pages::a","fields":{"lateint_id":"b","lateint_payload":"{}"}}',
+                errors.UnexpectedResponse,
+            ),
             (b'{"put":"id:lateint:pages::a","fields":{}}', errors.UnexpectedResponse),
         ],
     )
@@ -292,6 +305,7 @@ class TestCalls:
         made = calls.visit(LAYOUT, cluster="c", token="A+/=", limit=9, with_vectors=True, timeout_s=2)
         assert parse_qs(urlsplit(made.target).query) == {
             "stream": ["true"],
+            "concurrency": ["1"],
             "wantedDocumentCount": ["9"],
             "cluster": ["c"],
             "continuation": ["A+/="],

@@ -6,10 +6,12 @@ The other side is a bare socket here, so that it can do what no server should.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.client import IncompleteRead
 from typing import Any
 
@@ -126,6 +128,23 @@ class TestTime:
         with served(deaf) as (made, _), pytest.raises(TimeoutError):
             made.sent(Call("POST", "/", b"x" * 2**25, timeout_s=0.2))
 
+    def test_of_a_handshake(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Breaks when: each piece of it has the time of the whole call."""
+        monkeypatch.setattr(transport, "_GRACE_S", 0.1)
+
+        def behave(connection: socket.socket) -> None:
+            connection.sendall(b"\x16\x03\x03\x40\x00")  # a record that is long in coming
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.01)
+
+        with served(behave) as (plain, _):
+            site = replace(plain._sites[Door.CONTAINER], context=ssl.create_default_context())
+            secure = Transport({Door.CONTAINER: site})
+            with pytest.raises(TimeoutError):
+                secure.sent(get(timeout_s=0.2))
+            secure.close()
+
     def test_of_a_stream(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transport, "_GRACE_S", 0.1)
         with served(dripping) as (made, _), pytest.raises(TimeoutError):
@@ -198,12 +217,18 @@ class TestConnections:
                 while any(kept.is_fresh() for kept in made._idle[Door.CONTAINER]):
                     assert time.monotonic() < deadline
 
-    def test_of_config_servers_are_not_kept(self) -> None:
-        """Breaks when: a deployment fails halfway because a connection that was kept is dead."""
+    def test_of_config_servers_are_kept_for_reading_only(self) -> None:
+        """Breaks when: a deployment is sent twice because a connection that was kept is dead; or each batch that is
+        written opens another connection to look at the schema."""
         with served(answering(OK)) as (made, seen):
             for _ in range(3):
                 made.sent(get(door=Door.CONFIG))
-            assert len(seen) == 3
+            assert len(seen) == 1
+            for _ in range(3):
+                made.sent(Call("PUT", "/", timeout_s=5.0, door=Door.CONFIG))
+            assert len(seen) == 4
+            made.sent(get(door=Door.CONFIG))
+            assert len(seen) == 4
 
     def test_that_are_left_in_the_middle_are_not_kept(self) -> None:
         """Breaks when: the next call reads the rest of an answer that was not wanted."""
@@ -250,3 +275,45 @@ class TestConnections:
 
         with served(answering(OK)) as (made, _), pytest.raises(errors.InvalidInput):
             made.together(calls())
+
+    def test_what_is_under_way_has_ended(self) -> None:
+        """Breaks when: a verb has failed, or Ctrl-C has come, and a write of it is applied after what is written next."""
+        arrived, answered = threading.Event(), threading.Event()
+
+        def behave(connection: socket.socket) -> None:
+            request(connection)
+            arrived.set()
+            assert not answered.wait(0.2)  # the failure is there by now
+            answered.set()
+            connection.sendall(OK)
+
+        def calls() -> Iterator[Call]:
+            yield get()
+            assert arrived.wait(5)
+            raise KeyboardInterrupt
+
+        with served(behave) as (made, _):
+            with pytest.raises(KeyboardInterrupt):
+                made.together(calls())
+            assert answered.is_set()
+
+
+class TestEarlyAnswers:
+    """A server may refuse a body before it has read it, and close."""
+
+    @pytest.mark.parametrize("status", [413, 429])
+    def test_are_read(self, status: int) -> None:
+        """Breaks when: a document that is too large is taken for a broken connection, and sent again and again."""
+
+        def behave(connection: socket.socket) -> None:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\n{}" % status)
+
+        with served(behave) as (made, seen):
+            for number in (1, 2):
+                assert made.sent(Call("POST", "/", b"x" * 2**25, timeout_s=5)).status == status
+                assert len(seen) == number
+
+    def test_that_do_not_come(self) -> None:
+        with served(lambda connection: connection.recv(1000) and None) as (made, _), pytest.raises(ConnectionError):
+            made.sent(Call("POST", "/", b"x" * 2**25, timeout_s=5))

@@ -25,6 +25,8 @@ public final class Loopback {
             for (Connector connector : server.getConnectors()) {
                 ((ServerConnector) connector).setHost("127.0.0.1");
                 ((ServerConnector) connector).setPort(Integer.getInteger(PORT));
+                // Clients keep connections, and each deployment closes them: Jetty would wait a second or two for that.
+                ((ServerConnector) connector).setShutdownIdleTimeout(50);
             }
             server.setHandler(new FaultHandler(server.getHandler()));
         } catch (ReflectiveOperationException e) {
