@@ -100,11 +100,10 @@ def made(folder: Path, options: argparse.Namespace) -> MultiVectorEncoder:
 def sized(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """The tower: of the published widths, with the tokenizer of the tests."""
     if options.model == "modernbert-base":  # transformers' own settings are that one's
-        special = {
-            f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"[{name.upper()}]") for name in ("pad", "cls", "sep")
-        }
-        special |= {"bos_token_id": special["cls_token_id"], "eos_token_id": special["sep_token_id"]}
-        return ModernBertModel(ModernBertConfig(num_hidden_layers=options.layers or 22, **special))
+        named = {"pad_token_id": "[PAD]", "bos_token_id": "[CLS]", "eos_token_id": "[SEP]"}
+        ids: dict[str, Any] = {part: tokenizer.convert_tokens_to_ids(text) for part, text in named.items()}
+        ids |= {"cls_token_id": ids["bos_token_id"], "sep_token_id": ids["eos_token_id"]}
+        return ModernBertModel(ModernBertConfig(num_hidden_layers=options.layers or 22, **ids))
     hidden, layers = BERTS[options.model]
     config = BertConfig(
         hidden_size=hidden,

@@ -315,5 +315,8 @@ class TestEarlyAnswers:
                 assert len(seen) == number
 
     def test_that_do_not_come(self) -> None:
-        with served(lambda connection: connection.recv(1000) and None) as (made, _), pytest.raises(ConnectionError):
+        def behave(connection: socket.socket) -> None:
+            connection.recv(1000)
+
+        with served(behave) as (made, _), pytest.raises(ConnectionError):
             made.sent(Call("POST", "/", b"x" * 2**25, timeout_s=5))
