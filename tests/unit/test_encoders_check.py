@@ -173,7 +173,9 @@ class Mistold(Toy):
         return []
 
 
-@pytest.mark.parametrize("encoder", [Toy(), HashingEncoder(), HashingEncoder(dim=3)], ids=["toy", "hashing", "hashing-3"])
+@pytest.mark.parametrize(
+    "encoder", [Toy(), HashingEncoder(), HashingEncoder(dim=3)], ids=["toy", "hashing", "hashing-3"]
+)
 def test_honest_encoders_pass(encoder: Any) -> None:
     """An alarm that rings for nothing is switched off."""
     report = check_encoder(encoder)
