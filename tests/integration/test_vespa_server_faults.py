@@ -150,7 +150,7 @@ class TestVisits:
 
     def test_a_stream_that_fails_says_so_with_status_200(self, vespa, control):
         control.fault("visit", outcome="ERROR", documents=5, message="bucket lost")
-        reply = vespa.visit(lines=True, stream="true")
+        reply = vespa.visit(lines=True, stream="true", concurrency="1")  # else other buckets have been begun
         assert reply.status == 200
         assert [line["message"]["text"] for line in reply.lines if "message" in line] == ["bucket lost"]
         assert "token" in reply.lines[-1]["continuation"]

@@ -380,7 +380,7 @@ class TestPushLines:
         assert "Wrote 1 document " in result.stderr
 
     def test_what_was_written_before_an_error_is_said(self, filled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stream, "TEXTS", 1)
+        monkeypatch.setattr(stream, "TOKENS", 1)
         monkeypatch.setattr("lateint.engine.memory.CAPABILITIES", filled.capabilities())
         lines = [json.dumps({"id": f"{n}", "text": "word " * 100 + str(n)}) for n in range(50)]
         result = run("push", URL, "notes", "-", "--json", stdin="\n".join([*lines, "{"]))

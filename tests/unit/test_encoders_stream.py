@@ -161,8 +161,12 @@ class TestStopping:
         monkeypatch.setattr(stream, "ThreadPoolExecutor", Pool)
         encoder = Interrupted()
         results = encoded(encoder, source())
-        with pytest.raises(KeyboardInterrupt):
-            deque(results, maxlen=0)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what runs in the background
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                deque(results, maxlen=0)
+        finally:
+            signal.signal(signal.SIGINT, before)
         results.close()  # type: ignore[attr-defined]
         assert len(encoder.calls) == 2
 

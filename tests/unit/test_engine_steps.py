@@ -125,7 +125,8 @@ class TestFaults:
             translated("get", "pages", backend="x", table=self.TABLE, taken_apart=lambda _: fault, secret=secret),
         ):
             raise cause
-        assert caught.value.__cause__ is cause
+        hidden = secret is not None and secret in fault.text  # a traceback would show it in the cause
+        assert caught.value.__cause__ is (None if hidden else cause)
         assert (caught.value.backend, caught.value.operation, caught.value.index) == ("x", "get", "pages")
         return caught.value
 
