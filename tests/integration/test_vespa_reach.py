@@ -240,8 +240,11 @@ class TestSecrets:
 
     def test_something_else_there(self, server: Server) -> None:
         """A config server is no container, and says so when it is asked for documents."""
-        with pytest.raises(errors.LateintError):
-            lateint.connect(f"vespa://127.0.0.1:{server.config_port}?config_port=0").open("Pages-float32")
+        with (
+            pytest.raises(errors.LateintError),
+            lateint.connect(f"vespa://127.0.0.1:{server.config_port}?config_port=0") as client,
+        ):
+            client.open("Pages-float32")
 
 
 class TestLent:
