@@ -19,6 +19,7 @@ import lateint
 from lateint.encoders.images import list_images
 from lateint.encoders.vision import VisionEncoder
 from tests.servers.discovery import FoundServer
+from tests.servers.vespa.discovery import VespaServer
 
 WORDS = ("invoice", "menu", "trains", "contract", "revenue", "harbour", "bread", "neighbour", "button", "minutes")
 QUESTIONS = ("when does the train leave?", "tax", "who signed the contract of the harbour, and when?")
@@ -42,7 +43,7 @@ def encoder(request: pytest.FixtureRequest, page_models: dict[str, Path]) -> Vis
     return VisionEncoder(page_models[request.param])
 
 
-@pytest.fixture(params=["memory", "embedded", "qdrant", "weaviate"])
+@pytest.fixture(params=["memory", "embedded", "qdrant", "vespa", "weaviate"])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[lateint.Client]:
     if request.param == "memory":
         opened = lateint.connect("memory://")
@@ -50,9 +51,9 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[lateint.C
         pytest.importorskip("qdrant_edge")
         opened = lateint.connect(f"qdrant+edge://{tmp_path}")
     else:
-        pytest.importorskip("qdrant_client" if request.param == "qdrant" else request.param)
-        server: FoundServer = request.getfixturevalue(f"{request.param}_server")
-        opened = lateint.connect(server.url, api_key=server.api_key)
+        pytest.importorskip({"qdrant": "qdrant_client", "vespa": "lateint_vespa"}.get(request.param, request.param))
+        server: FoundServer | VespaServer = request.getfixturevalue(f"{request.param}_server")
+        opened = lateint.connect(server.url, api_key=getattr(server, "api_key", None))
     with opened:
         yield opened
 

@@ -11,22 +11,23 @@ import pytest
 import lateint
 from lateint.scoring import maxsim, tolerance
 from tests.servers.discovery import FoundServer
+from tests.servers.vespa.discovery import VespaServer
 
 pytest.importorskip("sentence_transformers", reason="the extra text is not installed")
 
 from tests.checkpoints.text import DOCUMENTS, QUERIES
 
 
-@pytest.fixture(params=["memory", "qdrant+edge", "qdrant", "weaviate"])
+@pytest.fixture(params=["memory", "qdrant+edge", "qdrant", "vespa", "weaviate"])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[lateint.Client]:
     url, key = f"{request.param}://", None
     if request.param == "qdrant+edge":
         pytest.importorskip("qdrant_edge", reason="the extra edge is not installed")
         url += f"{tmp_path}/edge"
     elif request.param != "memory":
-        pytest.importorskip(f"{request.param}_client" if request.param == "qdrant" else request.param)
-        server: FoundServer = request.getfixturevalue(f"{request.param}_server")
-        url, key = server.url, server.api_key
+        pytest.importorskip({"qdrant": "qdrant_client", "vespa": "lateint_vespa"}.get(request.param, request.param))
+        server: FoundServer | VespaServer = request.getfixturevalue(f"{request.param}_server")
+        url, key = server.url, getattr(server, "api_key", None)
     with lateint.connect(url, api_key=key) as opened:
         yield opened
 
