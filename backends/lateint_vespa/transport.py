@@ -36,6 +36,9 @@ _GRACE_S = 2.0
 _IDLE_S = 60.0
 """A connection that was not used for so long is not used again: servers and balancers close them, some in silence."""
 
+_REFUSED = 300
+"""Statuses from here on may be an answer to the head of a request alone."""
+
 _LATE = 504
 
 _CONNECT_S = 10.0
@@ -151,7 +154,9 @@ class Transport:
             connection.deadline = time.monotonic() + call.timeout_s + _GRACE_S
             with connection.answer(call, site.headers) as response:
                 yield response
-                whole = response.isclosed() and not response.will_close
+                # Who refuses a body need not have read it, and may then close without having said so.
+                read = call.body is None or response.status < _REFUSED
+                whole = read and response.isclosed() and not response.will_close
         except BaseException:
             connection.close()
             raise

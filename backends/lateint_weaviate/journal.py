@@ -26,10 +26,8 @@ from lateint import errors
 from lateint_weaviate import asking, wire
 from lateint_weaviate.calls import Http, Pause, Steps
 from lateint_weaviate.collection import Access
-from lateint_weaviate.errors import of_object
 from lateint_weaviate.keeping import with_ids
 from lateint_weaviate.schema import JOURNAL
-from lateint_weaviate.wire import Object
 
 GRACE_S = 20.0
 """Seconds after which an entry that was not renewed is of a writer that died."""
@@ -151,7 +149,7 @@ def new_entry(cls: str) -> str:
 def entered(entry: str, objects: Iterable[str]) -> Steps[None]:
     """Make an entry."""
     written = list(objects)
-    yield from _put(Object(entry, None, {_WRITING: " ".join(written), _COUNT: len(written)}))
+    yield from _put(entry, {_WRITING: " ".join(written), _COUNT: len(written)}, there=False)
 
 
 def taken_back(entry: str) -> Steps[bool]:
@@ -174,7 +172,7 @@ def ended(cls: str, entry: str) -> Steps[None]:
     Raises:
         ConnectionFailed: see `removed`.
     """
-    yield from _put(Object(_id(_base(cls) + _LOW - 1), None, {_LAST: entry}))
+    yield from _put(_id(_base(cls) + _LOW - 1), {_LAST: entry}, there=True)
     yield from removed(entry)
 
 
@@ -245,12 +243,25 @@ def dropped(cls: str) -> Steps[None]:
         yield from taken_back(_id(_base(cls) + _LOW - 1))
 
 
-def _put(each: Object) -> Steps[None]:
-    refused = yield asking.inserting(_PLACE, [each])
-    if refused:
-        raise of_object(refused[0]) or errors.UnexpectedResponse(
-            f"the server did not take an entry of {JOURNAL}: {refused[0]:.200}"
-        )
+def _put(uuid: str, properties: dict[str, Any], *, there: bool) -> Steps[None]:
+    """Make or replace one object, over REST: as a batch it would wait behind the documents of all other writers.
+
+    Args:
+        uuid: its id.
+        properties: its properties.
+        there: whether it is expected to be there already.
+    """
+    place = f"/objects/{JOURNAL}/{uuid}"
+    body = {"class": JOURNAL, "id": uuid, "properties": properties}
+    if there:
+        try:
+            return (yield Http("PUT", place, body))
+        except errors.IndexNotFound:
+            pass
+    try:
+        yield Http("POST", "/objects", body)
+    except errors.IndexExists:  # ours from before, or another writer was faster
+        yield Http("PUT", place, body)
 
 
 def _base(cls: str) -> int:

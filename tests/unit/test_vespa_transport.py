@@ -314,6 +314,20 @@ class TestEarlyAnswers:
                 assert made.sent(Call("POST", "/", b"x" * 2**25, timeout_s=5)).status == status
                 assert len(seen) == number
 
+    @pytest.mark.parametrize("status", [302, 429, 504])
+    def test_are_the_last_on_their_connection(self, status: int) -> None:
+        """Breaks when: what is asked next goes to a server that is about to close, and is taken for unanswered."""
+
+        def behave(connection: socket.socket) -> None:
+            head = connection.recv(1000)
+            connection.sendall(OK if b"GET" in head else b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\n{}" % status)
+            connection.recv(1000)  # what it had not read; then it closes
+
+        with served(behave) as (made, seen):
+            assert made.sent(Call("POST", "/", b"x", timeout_s=5)).status == status
+            assert made.sent(get()).status == 200
+            assert len(seen) == 2
+
     def test_that_do_not_come(self) -> None:
         def behave(connection: socket.socket) -> None:
             connection.recv(1000)

@@ -238,7 +238,7 @@ class TestVerbs:
         info = collection.created(SPEC, schema.CAPABILITIES, "Pages")
         verbs.memory.journal = True
         steps: Generator[Any, Any, Any] = verbs.write(info, [Document("a", np.ones((2**16, 4), np.float32)[:60_000])])
-        assert next(steps).method == "BatchObjects"  # into the journal
+        assert next(steps).path == "/objects"  # into the journal
         assert steps.send({}).method == "Search"  # whether somebody else writes the same
         assert steps.send([]).method == "Search"  # whether it is there
         assert steps.send([]).method == "BatchObjects"

@@ -17,7 +17,7 @@ from lateint.engine.payload import ID_FIELD, PAYLOAD_FIELD
 from lateint.filters import bound, field
 from lateint.types import SearchRequest, SearchResult
 from lateint_weaviate import asking, collection, journal, keeping, schema
-from lateint_weaviate.calls import Http, Rpc
+from lateint_weaviate.calls import Http, Pause, Rpc
 from lateint_weaviate.protocol import batch_pb2
 from lateint_weaviate.verbs import Verbs
 from lateint_weaviate.wire import Record
@@ -219,6 +219,23 @@ class TestJournal:
         state = returned(steps, [entries[2], mark])
         assert ([each.uuid for each in state.entries], state.mark) == ([each.uuid for each in entries], "mark")
 
+    def test_the_first_mark_of_two_writers(self) -> None:
+        """Each write that ends changes it. Breaks when: of two that both make it, the later one leaves that of the other."""
+        steps: Generator[Any, Any, None] = journal.ended("Pages", self.ENTRY)
+        replaced = next(steps)
+        assert (replaced.method, replaced.body["properties"]) == ("PUT", {"lateint_last": self.ENTRY})
+        made = steps.throw(errors.IndexNotFound("no such object"))
+        assert (made.method, made.body) == ("POST", replaced.body)
+        assert steps.throw(errors.IndexExists("the other one made it")) == replaced
+        assert steps.send(None).method == "BatchDelete"  # of the entry: the mark is there
+
+    def test_a_class_that_is_gone(self) -> None:
+        """Breaks when: the two ways of writing are tried in turns for ever."""
+        steps: Generator[Any, Any, None] = journal.entered(self.ENTRY, ["a"])
+        assert next(steps).method == "POST"
+        with pytest.raises(errors.IndexNotFound):
+            steps.throw(errors.IndexNotFound("no such class"))
+
     def test_entry_that_no_filter_finds(self) -> None:
         steps: Generator[Any, Any, None] = journal.removed(self.ENTRY)
         assert next(steps).method == "BatchDelete"
@@ -309,10 +326,10 @@ def last(steps: Generator[Any, Any, Any], entry: str, other: str) -> Any:
             call = steps.send(reply)
         except StopIteration as end:
             return end.value
-        assert isinstance(call, Rpc), "it waits"
+        assert not isinstance(call, Pause), "it waits"
         match call.method:
-            case "BatchObjects":
-                reply = []
+            case "POST":
+                reply = None
             case "BatchDelete":
                 kept.discard(other)
                 reply = 1, 0

@@ -1,6 +1,7 @@
 package lateint.vespa;
 
 import org.eclipse.jetty.http.HttpHeader;
+import org.eclipse.jetty.io.Content;
 import org.eclipse.jetty.server.Handler;
 import org.eclipse.jetty.server.Request;
 import org.eclipse.jetty.server.Response;
@@ -26,6 +27,7 @@ final class FaultHandler extends Handler.Wrapper {
         if (fault == null) return super.handle(request, response, callback);
         fault.sleep();
         if (fault.status != 0) {
+            Content.Source.consumeAll(request);                     // or Jetty closes the connection after the answer
             response.setStatus(fault.status);
             response.getHeaders().put(HttpHeader.CONTENT_TYPE, "application/json");
             fault.headers.forEach(response.getHeaders()::put);
