@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench clean
 
@@ -29,9 +30,9 @@ clean:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	$(INSTALL) -c constraints.txt -e ".[all]"
 	touch $@
 
 $(VENV)/.tested: $(VENV)/.installed  # brings PyTorch: minutes and 5 GB on Linux, unless a build of it is installed already
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all,test,check]"
+	$(INSTALL) -c constraints.txt -e ".[all,test,check]"
 	touch $@

@@ -255,9 +255,11 @@ def _put(uuid: str, properties: dict[str, Any], *, there: bool) -> Steps[None]:
     body = {"class": JOURNAL, "id": uuid, "properties": properties}
     if there:
         try:
-            return (yield Http("PUT", place, body))
+            yield Http("PUT", place, body)
         except errors.IndexNotFound:
             pass
+        else:
+            return
     try:
         yield Http("POST", "/objects", body)
     except errors.IndexExists:  # ours from before, or another writer was faster
