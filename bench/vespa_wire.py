@@ -41,7 +41,14 @@ from lateint_vespa.schema import Cells, Layout
 DIM = 128
 IN_FLIGHT = 8
 TARGET_FLOAT_MS, TARGET_BFLOAT16_MS = 0.20, 0.16
-PROPERTIES = {"lateint_id": "document-1", "lateint_fields": ["lang", "year"], "lang": "en", "year": 2024}
+PROPERTIES = {
+    "lateint_id": "document-1",
+    "lateint_fields": ["lang", "year"],
+    "lateint_payload": '{"lang":"en","year":2024}',
+    "lateint_digest": 2**53 - 1,
+    "lang": "en",
+    "year": 2024,
+}
 CLIENTS = ("httpr", "httpx", "urllib3", "aiohttp", "pyvespa", "orjson")
 
 

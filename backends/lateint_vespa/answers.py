@@ -19,7 +19,7 @@ from lateint.vectors import MultiVector
 from lateint_vespa import wire
 from lateint_vespa.errors import Refused, said, told
 from lateint_vespa.names import document_id, document_name
-from lateint_vespa.properties import restored
+from lateint_vespa.properties import DIGEST_FIELD, restored
 from lateint_vespa.schema import MARKER, SCORE, VECTORS, Layout
 
 _IGNORED = {
@@ -53,12 +53,14 @@ class Record:
         payload: empty where it was not asked for.
         rows: its multi-vector; None where it was not asked for.
         score: MaxSim, of a search; NaN otherwise.
+        digest: of its payload; None where it was not asked for, or somebody else wrote the document without it.
     """
 
     id: str
     payload: Payload
     rows: MultiVector | None = None
     score: float = math.nan
+    digest: int | None = None
 
 
 def acknowledged(answer: Answer, layout: Layout, document: str) -> None:
@@ -124,7 +126,10 @@ def record(properties: Any, layout: Layout, *, full_id: str, with_vectors: bool)
         raise errors.UnexpectedResponse(
             f"the document {full_id!r:.200} calls itself {name!r:.200}.", hint="Something else wrote to this schema."
         )
-    return Record(name, payload, _rows(properties, layout) if with_vectors else None)
+    digest = properties.get(DIGEST_FIELD)
+    if not isinstance(digest, int | None):
+        raise _unexpected(f"document {name!r:.200} has the digest {digest!r:.40}")
+    return Record(name, payload, _rows(properties, layout) if with_vectors else None, digest=digest)
 
 
 def ranked(

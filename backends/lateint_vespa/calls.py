@@ -20,7 +20,7 @@ from lateint.vectors import MultiVector
 from lateint_vespa import wire
 from lateint_vespa.filters import Condition
 from lateint_vespa.names import document_path, visit_path
-from lateint_vespa.properties import changeable
+from lateint_vespa.properties import DIGEST_FIELD, changeable
 from lateint_vespa.schema import (
     FILTERING,
     IDS_ONLY,
@@ -138,17 +138,23 @@ def put(layout: Layout, document: str, *, rows: MultiVector, properties: Mapping
     return Call("POST", _target(layout.schema, document, timeout_s), body, timeout_s=timeout_s)
 
 
-def update(layout: Layout, document: str, *, properties: Mapping[str, Any], timeout_s: float) -> Call:
-    """Set the payload of a document that is there, and leave its vectors alone; answered with 412 if it is not.
+def update(
+    layout: Layout, document: str, *, properties: Mapping[str, Any], digest: int | None, timeout_s: float
+) -> Call:
+    """Set the payload of a document, and leave its vectors alone.
+
+    Answered with 412 if it has another payload than the one that was read, or is not there.
 
     Args:
         layout: of the schema.
         document: its id.
         properties: all of its fields, from `properties.stored`; those that are not among them are cleared.
+        digest: of the payload that was read; None if there was none beside it.
         timeout_s: seconds.
     """
     changes = {name: {"assign": properties.get(name)} for name in changeable(layout.fields)}
-    target = _target(layout.schema, document, timeout_s, condition=layout.schema)
+    unchanged = f"{layout.schema}.{DIGEST_FIELD}=={'null' if digest is None else digest}"
+    target = _target(layout.schema, document, timeout_s, condition=unchanged)
     return Call("PUT", target, json.dumps({"fields": changes}).encode(), timeout_s=timeout_s)
 
 
@@ -157,9 +163,10 @@ def remove(layout: Layout, document: str, *, timeout_s: float) -> Call:
     return Call("DELETE", _target(layout.schema, document, timeout_s), timeout_s=timeout_s)
 
 
-def get(layout: Layout, document: str, *, with_vectors: bool, timeout_s: float) -> Call:
-    """One document by its id."""
-    target = _target(layout.schema, document, timeout_s, **_fields(layout, with_vectors=with_vectors))
+def get(layout: Layout, document: str, *, with_vectors: bool, timeout_s: float, with_digest: bool = False) -> Call:
+    """One document by its id; with the digest of its payload where an update is to follow."""
+    more = (DIGEST_FIELD,) if with_digest else ()
+    target = _target(layout.schema, document, timeout_s, **_fields(layout, *more, with_vectors=with_vectors))
     return Call("GET", target, timeout_s=timeout_s)
 
 
@@ -268,8 +275,8 @@ def _query(
     }
 
 
-def _fields(layout: Layout, *, with_vectors: bool) -> dict[str, str]:
-    names: Iterable[str] = (ID_FIELD, PAYLOAD_FIELD, *((VECTORS,) if with_vectors else ()))
+def _fields(layout: Layout, *more: str, with_vectors: bool) -> dict[str, str]:
+    names: Iterable[str] = (ID_FIELD, PAYLOAD_FIELD, *more, *((VECTORS,) if with_vectors else ()))
     return {"fieldSet": f"{layout.schema}:{','.join(names)}", "format.tensors": "hex"}
 
 

@@ -154,7 +154,7 @@ class Deployer:
                 written = text(answer)
                 spec = package.spec_in(schema, written)
                 if spec is not None:
-                    package.check_scoring(written, layout_of(spec))
+                    package.check_essentials(written, layout_of(spec))
                     return spec
                 found = schema != package.EMPTY
         if not found:

@@ -91,7 +91,7 @@ def _of_schema(schema: str, text: str) -> Finding:
     try:
         spec = package.spec_in(schema, text)
         if spec is not None:
-            package.check_scoring(text, layout_of(spec))
+            package.check_essentials(text, layout_of(spec))
     except errors.SchemaMismatch as error:
         return Finding(part=part, seen=said(error), severity=Severity.WARNING, remedy=error.hint)
     if spec is None:

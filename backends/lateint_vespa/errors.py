@@ -90,7 +90,7 @@ TABLE = (
     Rule(status=("500",), raises=errors.UnexpectedResponse, retryable=True),
 )
 
-OF_ONE_DOCUMENT = frozenset({400, 412, 413})
+OF_ONE_DOCUMENT = frozenset({400, 413})
 """Statuses that say something of the document that was sent, and nothing of the next one."""
 
 

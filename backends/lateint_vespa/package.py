@@ -20,7 +20,7 @@ from lateint.engine.packages import Package, Reading
 from lateint.engine.payload import ID_FIELD, PAYLOAD_FIELD
 from lateint.engine.prepare import check_spec
 from lateint.spec import IndexSpec
-from lateint_vespa.properties import SchemaField, definitions
+from lateint_vespa.properties import DIGEST_FIELD, SchemaField, definitions
 from lateint_vespa.schema import (
     CAPABILITIES,
     ENGINE,
@@ -175,16 +175,17 @@ def spec_in(schema: str, text: str) -> IndexSpec | None:
     return spec
 
 
-def check_scoring(text: str, layout: Layout) -> None:
-    """Make sure that a schema still has vectors and rank profiles as lateint writes them, but for white space.
+def check_essentials(text: str, layout: Layout) -> None:
+    """Make sure that a schema still has vectors, digests and rank profiles as lateint writes them, but for white space.
 
     Its other fields, summaries and profiles are its owner's.
 
     Raises:
-        SchemaMismatch: they were edited: scores would not be MaxSim, and no answer would show it.
+        SchemaMismatch: they were edited, or are of another version: scores would not be MaxSim, and no answer would
+            show it; or no document could be written.
     """
     there = _bare(text)
-    for part in _SCORING.findall(rendered(layout)):
+    for part in _ESSENTIAL.findall(rendered(layout)):
         if _bare(part) not in there:
             raise errors.SchemaMismatch(
                 f"{' '.join(part.split()[:2])!r} of schema {layout.schema!r} is not what lateint writes: it was "
@@ -285,8 +286,10 @@ _XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 _MARK = "Deployed by lateint, which adds and removes schemas; edited, it is left alone. "
 _SCHEMA_MARK = "# An index of lateint; do not edit this line. "
 
-_SCORING = re.compile(rf"^        field {VECTORS} .*?\{{|^    rank-profile .*?^    \}}", re.DOTALL | re.MULTILINE)
-"""In a schema as `rendered`: what its scores hang on."""
+_ESSENTIAL = re.compile(
+    rf"^        field (?:{VECTORS}|{DIGEST_FIELD}) .*?\{{|^    rank-profile .*?^    \}}", re.DOTALL | re.MULTILINE
+)
+"""In a schema as `rendered`: what its scores and the updates of its documents hang on."""
 
 _BRACED = re.compile(r"\b(expression|match-features)\s*\{([^{}]*)\}")
 _COMMENT = re.compile(r"^\s*#.*", re.MULTILINE)

@@ -9,6 +9,9 @@ characters; both are kept out of attributes, and filters find them elsewhere:
   their digest, as in `title=#3f0a…`.
 - Datetimes are whole seconds since 1970, as Vespa's own `freshness` wants them, and microseconds in a field beside it:
   in one number they would be beyond what Vespa compares exactly.
+
+A digest of the payload lies beside it. By that an update says which payload it was made of, and Vespa refuses it to a
+document that has another one by then.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ from lateint.engine.payload import (
 from lateint.spec import FieldType
 from lateint.types import Payload
 from lateint_vespa.names import attribute_name
+
+DIGEST_FIELD = "lateint_digest"
+"""A number made of the whole payload; an attribute, so that Vespa compares it without reading documents from disk."""
 
 MAX_TERM = 256
 """Longer text is looked up by its digest."""
@@ -81,6 +87,7 @@ def definitions(fields: Mapping[str, FieldType]) -> list[SchemaField]:
         _attribute(ID_FIELD, "string", "summary"),
         _attribute(WORDS_FIELD, "array<string>"),
         SchemaField(name=PAYLOAD_FIELD, type="string", indexing=("summary",)),
+        SchemaField(name=DIGEST_FIELD, type="long", indexing=("attribute",)),
     ]
     for name, kind in fields.items():
         if kind is FieldType.TEXT:
@@ -115,7 +122,8 @@ def stored(document: str, payload: Payload, fields: Mapping[str, FieldType]) -> 
     if words:
         made[WORDS_FIELD] = words
     # Also an empty one, so that none is a payload that did not come.
-    made[PAYLOAD_FIELD] = projection.blob or "{}"
+    made[PAYLOAD_FIELD] = blob = projection.blob or "{}"
+    made[DIGEST_FIELD] = _digest(blob)
     return made
 
 
@@ -175,6 +183,14 @@ def is_near(value: Any, kind: FieldType) -> bool:  # noqa: ANN401 - of the field
 def far_word(name: str, value: str | int) -> str:
     """The word that says that a field holds a value that its attribute cannot."""
     return f"{name}=#{hashlib.blake2b(str(value).encode(), digest_size=16).hexdigest()}"
+
+
+_DIGEST_BITS = 53
+"""So that it is exact also for whoever takes numbers for doubles, as Vespa's Java code does when it compares them."""
+
+
+def _digest(blob: str) -> int:
+    return int.from_bytes(hashlib.blake2b(blob.encode(), digest_size=8).digest()) >> (64 - _DIGEST_BITS)
 
 
 _TYPES = {

@@ -88,7 +88,7 @@ class Readiness:
         condition = lowered(And(tuple(parts)) if len(parts) > 1 else next(iter(parts), None), layout.fields)
 
         def attempt() -> Steps[None]:
-            answer = yield calls.update(layout, _nobody(), properties={}, timeout_s=self.timeout_s)
+            answer = yield calls.update(layout, _nobody(), properties={}, digest=None, timeout_s=self.timeout_s)
             if answer.status != 412:  # no such document, and nothing wrong with the fields
                 checked(answer)
             answers.counted((yield self._counting(layout, condition)), layout)

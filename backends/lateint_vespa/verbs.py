@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,9 +20,9 @@ from lateint.types import Document, Hit, Page, SearchRequest, SearchResult, Serv
 from lateint_vespa import answers, calls, probing
 from lateint_vespa.access import Access, access, layout
 from lateint_vespa.answers import Answer, Record
-from lateint_vespa.calls import Call, Steps, Stream, Together
+from lateint_vespa.calls import Call, Pause, Steps, Stream, T, Together
 from lateint_vespa.deployment import Deployer
-from lateint_vespa.errors import OF_ONE_DOCUMENT, translated
+from lateint_vespa.errors import OF_ONE_DOCUMENT, Refused, translated
 from lateint_vespa.filters import Condition, lowered
 from lateint_vespa.probing import NOTHING
 from lateint_vespa.properties import stored
@@ -54,6 +56,7 @@ class Verbs:
         cluster: content cluster of the documents; None where there is only one.
         deployer: for what goes through the config server; None where that cannot be reached.
         memory: of this connection.
+        clock: seconds that only go forward.
     """
 
     backend: str
@@ -64,6 +67,7 @@ class Verbs:
     cluster: str | None
     deployer: Deployer | None
     memory: Memory = field(default_factory=Memory)
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def capabilities(self) -> Capabilities:
@@ -133,23 +137,29 @@ class Verbs:
     def update_payload(self, index: IndexInfo, ids: Sequence[str], changes: Mapping[str, Any]) -> Steps[Failures]:
         """See `Backend.update_payload`: all fields that a payload decides are made of the new one.
 
-        Between reading a payload and setting it somebody else may write the document: its payload is then the one
-        that was read, with the changes.
+        They are set on the condition that the document still has the payload that was read. Where somebody else was
+        faster, it is read again: neither their change is lost nor this one.
         """
-        speak = layout(index)
-        records = {record.id: record for record in (yield from self._records(index, ids, with_vectors=False))}
-        updates = (
-            calls.update(
-                speak,
-                name,
-                properties=stored(name, {**record.payload, **changes}, speak.fields),
-                timeout_s=self.timeout_s,
-            )
-            for name, record in records.items()
-        )
-        replies = yield Together(updates)
-        refused = self._failures("update_payload", index, zip(records, replies, strict=True))
-        return (*refused, *(WriteFailure(name, _MISSING) for name in ids if name not in records))
+        deadline = self.clock() + self.timeout_s
+        refused: list[WriteFailure] = []
+        left = ids
+        while True:
+            found = yield from self._records(index, left, with_vectors=False, with_digest=True)
+            records = {record.id: record for record in found}
+            refused += [WriteFailure(name, _MISSING) for name in left if name not in records]
+            replies = yield Together(self._update(index, record, changes) for record in found)
+            answered = list(zip(records, replies, strict=True))
+            refused += self._failures("update_payload", index, (each for each in answered if not _is_too_late(each[1])))
+            left = [name for name, reply in answered if _is_too_late(reply)]
+            if not left:
+                return tuple(refused)
+            if self.clock() >= deadline:
+                reason = (
+                    f"for {self.timeout_s:g} s, somebody else changed it whenever it had been read. Update it again."
+                )
+                return (*refused, *(WriteFailure(name, reason, retryable=True) for name in left))
+            # As long for who came first as for who came last: none of many is left behind.
+            yield Pause(random.uniform(0, _APART_S))  # noqa: S311 - so that those who met do not meet again
 
     def delete(self, index: IndexInfo, target: Sequence[str] | Filter) -> Steps[None]:
         """See `Backend.delete`."""
@@ -167,7 +177,7 @@ class Verbs:
     def count(self, index: IndexInfo, condition: Filter | None) -> Steps[int]:
         """See `Backend.count`."""
         answer = yield self._passing(index, lowered(condition, index.spec.fields), limit=0)
-        return answers.counted(answer, layout(index))
+        return (yield from self._read(index, partial(answers.counted, answer, layout(index))))
 
     def search(self, index: IndexInfo, requests: Sequence[SearchRequest]) -> Steps[list[SearchResult]]:
         """See `Backend.search`."""
@@ -190,13 +200,15 @@ class Verbs:
         replies = yield Together(asked)
         results = []
         for request, reply in zip(requests, replies, strict=True):
-            records = answers.ranked(
+            read = partial(
+                answers.ranked,
                 _here(reply),
                 speak,
                 limit=request.k,
                 with_vectors=request.with_vectors,
                 with_payload=request.payload is not False,
             )
+            records = yield from self._read(index, read)
             hits = tuple(
                 Hit(each.id, each.score, selected(each.payload, request.payload), each.rows) for each in records
             )
@@ -285,10 +297,25 @@ class Verbs:
             )
         return self.deployer
 
-    def _records(self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool) -> Steps[list[Record]]:
+    def _update(self, index: IndexInfo, record: Record, changes: Mapping[str, Any]) -> Call:
+        speak = layout(index)
+        return calls.update(
+            speak,
+            record.id,
+            properties=stored(record.id, {**record.payload, **changes}, speak.fields),
+            digest=record.digest,
+            timeout_s=self.timeout_s,
+        )
+
+    def _records(
+        self, index: IndexInfo, ids: Sequence[str], *, with_vectors: bool, with_digest: bool = False
+    ) -> Steps[list[Record]]:
         """Documents by id, missing ones left out."""
         speak = layout(index)
-        gets = (calls.get(speak, name, with_vectors=with_vectors, timeout_s=self.timeout_s) for name in ids)
+        gets = (
+            calls.get(speak, name, with_vectors=with_vectors, with_digest=with_digest, timeout_s=self.timeout_s)
+            for name in ids
+        )
         replies = yield Together(gets)
         found = [
             answers.found(_here(reply), speak, name, with_vectors=with_vectors)
@@ -311,7 +338,8 @@ class Verbs:
         before: set[str] = set()
         while True:
             answer = yield self._passing(index, condition, limit=limit)
-            found = set(answers.passing(answer, layout(index), limit=limit))
+            read = partial(answers.passing, answer, layout(index), limit=limit)
+            found = set((yield from self._read(index, read)))
             if not found and not answers.counted(answer, layout(index)):
                 return
             if found <= before:
@@ -322,6 +350,19 @@ class Verbs:
                 )
             yield from self._remove(index, found)
             before = found
+
+    def _read(self, index: IndexInfo, read: Callable[[], T]) -> Steps[T]:
+        """What an answer to a query says.
+
+        Raises:
+            IndexNotFound: its schema is gone; a query with a filter is told so as that its fields do not exist.
+        """
+        try:
+            return read()
+        except Refused as error:
+            if error.status == 400:
+                yield from self._check_reach(index)
+            raise
 
     def _check_reach(self, index: IndexInfo) -> Steps[None]:
         """Make sure that the schema is deployed, and that all nodes answer: reads by id and visits do not tell.
@@ -360,7 +401,7 @@ class Verbs:
                     answers.acknowledged(_here(reply), layout(index), name)
             except errors.BackendError as error:
                 if error.status in OF_ONE_DOCUMENT and type(error) is errors.UnexpectedResponse:
-                    refused.append(WriteFailure(name, _MISSING if error.status == 412 else str(error)))
+                    refused.append(WriteFailure(name, str(error)))
                 else:
                     graver.append(error)
                     failed.append(WriteFailure(name, str(error), error.retryable))
@@ -379,6 +420,9 @@ class Verbs:
 
 _MISSING = "no such document."
 
+_APART_S = 0.05
+"""Most seconds until a document that somebody else changed meanwhile is read again."""
+
 _REMOVED = 1000
 """Documents that are removed between two looks at what is left."""
 
@@ -390,6 +434,11 @@ def _here(reply: Answer | Exception) -> Answer:
     if isinstance(reply, Exception):
         raise reply
     return reply
+
+
+def _is_too_late(reply: Answer | Exception) -> bool:
+    """Whether a document had another payload by then, or was gone."""
+    return isinstance(reply, Answer) and reply.status == 412
 
 
 def _document(record: Record, index: IndexInfo) -> Document:

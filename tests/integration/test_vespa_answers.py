@@ -90,8 +90,10 @@ def put(client: Client, layout: Layout, name: str, rows: NDArray[np.float32], pa
     acknowledged(sent(client, made), layout, name)
 
 
-def got(client: Client, layout: Layout, name: str, *, with_vectors: bool = True) -> Record | None:
-    answer = sent(client, calls.get(layout, name, with_vectors=with_vectors, timeout_s=20))
+def got(
+    client: Client, layout: Layout, name: str, *, with_vectors: bool = True, with_digest: bool = False
+) -> Record | None:
+    answer = sent(client, calls.get(layout, name, with_vectors=with_vectors, with_digest=with_digest, timeout_s=20))
     return found(answer, layout, name, with_vectors=with_vectors)
 
 
@@ -224,7 +226,9 @@ class TestDocuments:
         put(vespa, FLOAT, "changing", rows, {"year": 7777, "lang": "xx", "old": 1})
         try:
             changed = stored("changing", {"lang": "yy", "new": 2}, FIELDS)
-            update = calls.update(FLOAT, "changing", properties=changed, timeout_s=20)
+            before = got(vespa, FLOAT, "changing", with_vectors=False, with_digest=True)
+            assert before is not None
+            update = calls.update(FLOAT, "changing", properties=changed, digest=before.digest, timeout_s=20)
             acknowledged(sent(vespa, update), FLOAT, "changing")
             record = got(vespa, FLOAT, "changing")
             assert record is not None
@@ -238,7 +242,7 @@ class TestDocuments:
 
     def test_update_of_a_missing_document(self, vespa: Client) -> None:
         """Vespa says 200 to it, unless it is asked to look."""
-        update = calls.update(FLOAT, "nobody", properties=stored("nobody", {}, FIELDS), timeout_s=20)
+        update = calls.update(FLOAT, "nobody", properties=stored("nobody", {}, FIELDS), digest=None, timeout_s=20)
         with pytest.raises(Refused) as refused:
             acknowledged(sent(vespa, update), FLOAT, "nobody")
         assert refused.value.status == 412
@@ -446,7 +450,7 @@ class TestWritesThatWereNot:
         properties = stored("d0", {}, FIELDS)
         made = {
             "put": calls.put(FLOAT, "d0", rows=DOCUMENTS["d0"], properties=properties, timeout_s=20),
-            "update": calls.update(FLOAT, "d0", properties=properties, timeout_s=20),
+            "update": calls.update(FLOAT, "d0", properties=properties, digest=None, timeout_s=20),
             "remove": calls.remove(FLOAT, "d0", timeout_s=20),
         }[verb]
         control.fault("document", outcome=outcome)

@@ -83,14 +83,14 @@ class TestSpecIn:
             package.spec_in("other", text)
 
 
-class TestScoring:
-    """What scores hang on is compared with what lateint writes; no answer would show that it was edited."""
+class TestEssentials:
+    """What scores and updates hang on is compared with what lateint writes; no answer would show that it was edited."""
 
     TEXT = package.schema_text(BFLOAT16)
 
     @pytest.mark.parametrize("spec", [FLOAT, BFLOAT16, IndexSpec("bits", 16, dtype="binary")])
     def test_as_written(self, spec: IndexSpec) -> None:
-        package.check_scoring(package.schema_text(spec), layout_of(spec))
+        package.check_essentials(package.schema_text(spec), layout_of(spec))
 
     @pytest.mark.parametrize(
         ("old", "new"),
@@ -107,12 +107,14 @@ class TestScoring:
             ("lateint_vectors type tensor<bfloat16>", "lateint_vectors type tensor<float>"),
             ("match-features: lateint_marker lateint_score", "match-features: lateint_marker"),
             ("expression: 0\n", "expression: 1\n"),
+            ("lateint_digest type long", "lateint_digest type int"),
+            ("field lateint_digest", "field their_digest"),
         ],
     )
     def test_edited(self, old: str, new: str) -> None:
         assert old in self.TEXT
         with pytest.raises(errors.SchemaMismatch, match="is not what lateint writes"):
-            package.check_scoring(self.TEXT.replace(old, new), layout_of(BFLOAT16))
+            package.check_essentials(self.TEXT.replace(old, new), layout_of(BFLOAT16))
 
     def test_the_true_one_is_commented_out(self) -> None:
         start = self.TEXT.index("    rank-profile")
@@ -122,7 +124,7 @@ class TestScoring:
         for comment in (shown, on_one_line):
             text = self.TEXT.replace(block, comment + block.replace("max", "avg"))
             with pytest.raises(errors.SchemaMismatch):
-                package.check_scoring(text, layout_of(BFLOAT16))
+                package.check_essentials(text, layout_of(BFLOAT16))
 
     def test_what_is_their_owners(self) -> None:
         """Fields, summaries and profiles of one's own, comments, and where lines are broken."""
@@ -133,7 +135,7 @@ class TestScoring:
             .replace("            expression: ", "                expression:  ")
             .replace("indexing: attribute\n", "indexing: attribute\n            attribute: paged\n")
         )
-        package.check_scoring(text, layout_of(BFLOAT16))
+        package.check_essentials(text, layout_of(BFLOAT16))
 
     @pytest.mark.parametrize("spec", [FLOAT, BFLOAT16, IndexSpec("bits", 16, dtype="binary")])
     def test_by_pyvespa(self, spec: IndexSpec) -> None:
@@ -141,9 +143,9 @@ class TestScoring:
         pytest.importorskip("vespa.package")
         (schema,) = package.application_package(spec).schemas
         text = schema.schema_to_text
-        package.check_scoring(text, layout_of(spec))
+        package.check_essentials(text, layout_of(spec))
         with pytest.raises(errors.SchemaMismatch):
-            package.check_scoring(text.replace("max, token", "avg, token"), layout_of(spec))
+            package.check_essentials(text.replace("max, token", "avg, token"), layout_of(spec))
 
 
 class TestMark:

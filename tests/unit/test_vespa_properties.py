@@ -104,6 +104,16 @@ class TestFields:
         """What it does not set, it clears: a field that it forgets would keep the value of before."""
         assert {"lateint_id", *properties.changeable(FIELDS)} >= stored(payload).keys()
 
+    @given(payloads, payloads)
+    def test_a_digest_is_of_the_whole_payload(self, one: dict[str, Any], another: dict[str, Any]) -> None:
+        """Another payload has another one, a double can hold it, and the declared fields are no part of it."""
+        digest = stored(one)["lateint_digest"]
+        assert 0 <= digest < 2**53
+        assert (stored(another)["lateint_digest"] == digest) is (
+            stored(another)["lateint_payload"] == stored(one)["lateint_payload"]
+        )
+        assert stored(one, {})["lateint_digest"] == digest
+
     @pytest.mark.parametrize("kind", FieldType)
     def test_every_value_is_found_in_one_place(self, kind: FieldType) -> None:
         """By the attribute or by a word, and by no other value."""

@@ -290,16 +290,27 @@ class TestCalls:
         }
         assert made.headers == {"Accept": "application/json", "Content-Type": "application/json"}
 
-    def test_update_clears_what_is_not_there(self) -> None:
-        made = calls.update(LAYOUT, "a", properties={"lateint_id": "a", "lateint_payload": "{}"}, timeout_s=1)
+    @pytest.mark.parametrize(("digest", "shown"), [(2**53 - 1, "9007199254740991"), (0, "0"), (None, "null")])
+    def test_update_clears_what_is_not_there(self, digest: int | None, shown: str) -> None:
+        properties = {"lateint_id": "a", "lateint_payload": "{}", "lateint_digest": 7}
+        made = calls.update(LAYOUT, "a", properties=properties, digest=digest, timeout_s=1)
         assert json.loads(made.body or b"") == {
             "fields": {
                 "lateint_fields": {"assign": None},
                 "lateint_payload": {"assign": "{}"},
+                "lateint_digest": {"assign": 7},
                 "year": {"assign": None},
             }
         }
-        assert parse_qs(urlsplit(made.target).query) == {"condition": ["pages"], "timeout": ["1000ms"]}
+        query = parse_qs(urlsplit(made.target).query)
+        assert query == {"condition": [f"pages.lateint_digest=={shown}"], "timeout": ["1000ms"]}
+
+    def test_get(self) -> None:
+        """A digest is asked for where one is needed: an index that was opened without its schema may lack it."""
+        for with_digest, fields in ((False, "pages:lateint_id,lateint_payload"), (True, None)):
+            made = calls.get(LAYOUT, "a", with_vectors=False, with_digest=with_digest, timeout_s=1)
+            query = parse_qs(urlsplit(made.target).query)
+            assert query["fieldSet"] == [fields or "pages:lateint_id,lateint_payload,lateint_digest"]
 
     def test_visit(self) -> None:
         made = calls.visit(LAYOUT, cluster="c", token="A+/=", limit=9, with_vectors=True, timeout_s=2)
