@@ -10,7 +10,7 @@ demo: $(VENV)/.installed  ## index and search real text on the embedded engine, 
 	$(BIN)/lateint demo
 
 test: $(VENV)/.tested  ## all tests; those that need a server that cannot be found skip with a reason
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal  # neighbours share servers and indexes
 
 check: $(VENV)/.tested  ## lint, types, import direction
 	$(BIN)/ruff check
