@@ -125,7 +125,8 @@ def _query(value: Mapping[str, Any], make_encoder: Callable[[], Encoder]) -> Mul
 
 def _placed(place: str, error: errors.InvalidInput) -> errors.InvalidInput:
     """The same error, saying where."""
-    message = f"{place}: {str(error).removesuffix(error.hint)}".rstrip()
+    told = str(error).removesuffix(error.hint).rstrip()
+    message = told if repr(place) in told else f"{place}: {told}"  # a page in a folder is named by its path already
     return errors.InvalidInput(message, hint=error.hint, document=place)
 
 

@@ -17,6 +17,7 @@ from lateint.cli.answers import answer, json_option
 from lateint.cli.documents import ARRAY_SUFFIXES, LINE_SUFFIXES, STDIN, Reader
 from lateint.cli.encoders import Chosen, checked_encoder, encoder_options
 from lateint.cli.output import amount, print_table, progress, say, stopwatch
+from lateint.encoders.images import SUFFIXES
 from lateint.engine.prepare import prepared_document
 
 
@@ -24,7 +25,10 @@ def _files(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tu
     known = (*LINE_SUFFIXES, *ARRAY_SUFFIXES)
     for path in paths:
         if path != STDIN and path.suffix not in known and not path.is_dir():
-            raise click.BadParameter(f"{path}: a file of this kind cannot be read; {', '.join(known)} can.")
+            page = (
+                " Of a page name the folder, or write lines with its path." if path.suffix.lower() in SUFFIXES else ""
+            )
+            raise click.BadParameter(f"{path}: a file of this kind cannot be read; {', '.join(known)} can.{page}")
         if path == STDIN and sys.stdin is None:
             raise click.BadParameter("-: standard input is closed. Pipe something into it, or name a file.")
     return paths

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,14 +18,20 @@ from lateint import errors
 
 Precision: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
+ADAPTER = "adapter_config.json"
+
 BLOCK = 4 * 1024
 """Bytes at either end of each tensor that weights are told by; tokens that were added stand at the end of theirs."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_ADAPTER_HINT = (
+COLPALI_ENGINE_HINT = (
     "Models saved by colpali-engine are loaded by it: lateint.encoders.from_colpali_engine(model, processor, name=…). "
     "Of many there is one for transformers as well, whose name ends in -hf."
+)
+ADAPTER_HINT = (
+    "Merge it into its base (merge_and_unload() of peft) and save that, with its tokenizer or processor. "
+    + COLPALI_ENGINE_HINT
 )
 _OFFLINE_HINT = (
     "Load it once with the network at hand (HF_HUB_OFFLINE unset), set HF_HOME to a cache that holds it, or pass the "
@@ -57,10 +63,33 @@ class Checkpoint:
         names = self.config.get("architectures") or [""]
         return str(names[0])
 
+    @property
+    def of_colpali_engine(self) -> bool:
+        """It was saved from a class of colpali-engine: ColPali, ColQwen2, … with nothing behind."""
+        return self.architecture.startswith("Col") and not self.architecture.endswith(("ForRetrieval", "BERT"))
+
+    @property
+    def adapter(self) -> str | None:
+        """What an adapter in its folder says of its base; None if there is no adapter, as far as is downloaded."""
+        config = self.read_json(ADAPTER)
+        if config is None:
+            return None
+        base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        return f"{base!r}" if base else "a model that its settings do not name"
+
     def read_json(self, name: str) -> Any:  # noqa: ANN401
-        """A JSON file of it that is on this machine; None if it has none."""
+        """A JSON file of it that is on this machine; None if it has none.
+
+        Raises:
+            ConfigurationError: it is not JSON.
+        """
         path = self.folder / name
-        return json.loads(path.read_bytes()) if path.is_file() else None
+        try:
+            return json.loads(path.read_bytes()) if path.is_file() else None
+        except ValueError as error:
+            raise errors.ConfigurationError(
+                f"{path} is not JSON: {error}.", hint="Download or save the model again."
+            ) from error
 
 
 def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
@@ -77,14 +106,16 @@ def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+            if (adapter := Checkpoint(folder.name, str(folder), folder, None, {}).adapter) is not None:
+                raise errors.ConfigurationError(
+                    f"folder {str(model)!r} holds an adapter of {adapter}, and no model.", hint=ADAPTER_HINT
+                )
             raise errors.ConfigurationError(
                 f"folder {str(model)!r} holds no model: there is neither config.json nor modules.json in it.",
-                hint=_ADAPTER_HINT
-                if (folder / "adapter_config.json").is_file()
-                else "Pass the folder it was saved to.",
+                hint="Pass the folder it was saved to.",
             )
         folder = folder.resolve()  # a relative one can read like a name on the hub, and be asked for there
-        return Checkpoint(folder.name, str(folder), folder, None, _config(folder))
+        return _found(folder.name, str(folder), folder, None)
     name = str(model)
     if isinstance(model, Path) or not _HUB_NAME.fullmatch(name) or name.startswith("."):
         raise errors.ConfigurationError(
@@ -93,7 +124,7 @@ def resolve(model: str | Path, *, revision: str | None = None) -> Checkpoint:
         )
     folder = _downloaded(name, revision)
     commit = folder.name if _COMMIT.fullmatch(folder.name) else revision
-    return Checkpoint(name, name, folder, commit, _config(folder))
+    return _found(name, name, folder, commit)
 
 
 def digest(checkpoint: Checkpoint) -> str | None:
@@ -108,7 +139,7 @@ def digest(checkpoint: Checkpoint) -> str | None:
     tensors: set[str] = set()
     for part in dict.fromkeys(("", *parts)):
         found = (checkpoint.folder / part).rglob if part else checkpoint.folder.glob  # modules can lie within modules
-        if any(found("adapter_config.json")):
+        if any(found(ADAPTER)):
             return None
         # Safetensors where there are any: they are what is loaded then.
         for file in sorted(found("*.safetensors")) or sorted(found("pytorch_model*.bin")):
@@ -117,8 +148,13 @@ def digest(checkpoint: Checkpoint) -> str | None:
     return hashlib.sha256("\n".join(sorted(tensors)).encode()).hexdigest()[:32] if tensors else None
 
 
-def needs(*packages: str, extra: str) -> None:
+def needs(*packages: str, extra: str, or_extra: str | None = None) -> None:
     """See that packages are installed before they are imported.
+
+    Args:
+        packages: as they are imported.
+        extra: of lateint, that brings them.
+        or_extra: another that brings them too, where it is not known yet which is wanted.
 
     Raises:
         MissingDependency: names those that are not, and the extra that brings them.
@@ -127,7 +163,8 @@ def needs(*packages: str, extra: str) -> None:
     if absent:
         raise errors.MissingDependency(
             f"this encoder needs {' and '.join(absent)}, not installed here.",
-            hint=f'Install it: pip install "lateint[{extra}]"',
+            hint=f'Install it: pip install "lateint[{extra}]"'
+            + (f', or "lateint[{or_extra}]" for page images' if or_extra else ""),
         )
 
 
@@ -168,18 +205,15 @@ def _pickled(file: Path) -> Iterator[str]:
         yield f"{name} {types.get(tensor.dtype, tensor.dtype)} {list(tensor.shape)} {told.hexdigest()}"
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_bytes()) if path.is_file() else {}
-    except ValueError as error:
-        raise errors.ConfigurationError(f"{path} is not JSON: {error}.", hint="Save the model again.") from error
-    return config if isinstance(config, dict) else {}
+def _found(name: str, source: str, folder: Path, revision: str | None) -> Checkpoint:
+    empty = Checkpoint(name, source, folder, revision, {})
+    config = empty.read_json("config.json")
+    return replace(empty, config=config) if isinstance(config, dict) else empty
 
 
 def _downloaded(name: str, revision: str | None) -> Path:
     """The folder of the hub's cache that holds a model's configuration."""
-    needs("huggingface_hub", extra="text")
+    needs("huggingface_hub", extra="text", or_extra="vision")
     from huggingface_hub import errors as hub  # noqa: PLC0415 - an extra
     from huggingface_hub import hf_hub_download, list_repo_files  # noqa: PLC0415
 
@@ -203,7 +237,7 @@ def _downloaded(name: str, revision: str | None) -> Path:
         ) from error
     except hub.RemoteEntryNotFoundError as error:
         raise errors.ConfigurationError(
-            f"model {name!r} has neither config.json nor modules.json.", hint=_ADAPTER_HINT
+            f"model {name!r} has neither config.json nor modules.json.", hint=ADAPTER_HINT
         ) from error
     except hub.HFValidationError as error:
         raise errors.ConfigurationError(

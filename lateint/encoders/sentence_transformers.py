@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from lateint import errors
 from lateint.encoders.base import MADE_WITH, DocumentKind, Encoding, Rows, Score, Token
 from lateint.encoders.checkpoint import Checkpoint, Precision, digest, installed, needs, resolve
-from lateint.encoders.loading import loaded
+from lateint.encoders.loading import check_adapted, check_tokenizer, loaded
 from lateint.encoders.recipe import Recipe, Task
+from lateint.encoders.texts import check_texts
 
 if TYPE_CHECKING:
     import torch
@@ -60,8 +61,9 @@ class SentenceTransformersEncoder:
         tokens_per_batch: padded tokens in one batch at most; more only for a single text that is longer.
 
     Raises:
-        ConfigurationError: no such model, no late-interaction model, code that was not allowed, or `dim` above its own.
-        MissingDependency: the extra `text` is not installed.
+        ConfigurationError: no such model, no late-interaction model, one that is not whole, code that was not allowed,
+            or `dim` above its own.
+        MissingDependency: the extra `text` is not installed; or peft, for an adapter.
     """
 
     document_kind: DocumentKind = "text"
@@ -85,6 +87,8 @@ class SentenceTransformersEncoder:
             model = loaded(checkpoint, device=device, precision=precision, trust_remote_code=trust_remote_code)
         elif device is not None:
             model.to(device)
+        check_adapted(model)
+        check_tokenizer(model.tokenizer, checkpoint.name if checkpoint is not None else type(model).__name__)
         if document_length is not None:
             _lengthen(model, document_length)
         self._model = model.eval()
@@ -161,7 +165,7 @@ class SentenceTransformersEncoder:
         return self._encoded(items, "document", trace=True)
 
     def _encoded(self, texts: Sequence[str], task: Task, *, trace: bool) -> list[Encoding]:
-        _check(texts)
+        check_texts(texts)
         results: dict[int, Encoding] = {}
         cut = 0
         waiting: deque[_Batch] = deque()
@@ -328,11 +332,3 @@ def _span(span: tuple[int, int], prompt: int) -> tuple[int, int] | tuple[None, N
     """Characters of the text, without the prompt before it; none for what stands for no character of it."""
     start, end = span
     return (max(0, start - prompt), end - prompt) if end > max(start, prompt) else (None, None)
-
-
-def _check(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise errors.InvalidInput("texts is one text, not a sequence of them.", hint="Write [text].")
-    for at, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise errors.InvalidInput(f"text {at} is a {type(text).__name__}, not text.")

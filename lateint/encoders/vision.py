@@ -17,9 +17,20 @@ import numpy as np
 from lateint import errors
 from lateint.encoders.ahead import ahead
 from lateint.encoders.base import MADE_WITH, DocumentKind, Encoding, Origin, Rows, Score, Token
-from lateint.encoders.checkpoint import Checkpoint, Precision, digest, installed, needs, resolve
+from lateint.encoders.checkpoint import (
+    ADAPTER_HINT,
+    COLPALI_ENGINE_HINT,
+    Checkpoint,
+    Precision,
+    digest,
+    installed,
+    needs,
+    resolve,
+)
 from lateint.encoders.images import PageImage, name_of, read_image, sample_images
+from lateint.encoders.loading import check_tokenizer, not_loaded
 from lateint.encoders.page_models import PAGE_MODELS
+from lateint.encoders.texts import check_texts
 from lateint.vectors import as_multivector, normalized
 
 if TYPE_CHECKING:
@@ -106,7 +117,13 @@ class VisionEncoder:
         if found.architecture not in PAGE_MODELS:
             raise errors.ConfigurationError(
                 f"{found.name!r} was saved from {found.architecture or 'no class that its configuration names'}.",
-                hint=f"Pass a checkpoint saved from one of {', '.join(PAGE_MODELS)}.",
+                hint=f"Pass a checkpoint saved from one of {', '.join(PAGE_MODELS)}. "
+                + (COLPALI_ENGINE_HINT if found.of_colpali_engine else ""),
+            )
+        if found.adapter is not None:
+            raise errors.ConfigurationError(
+                f"{found.name!r} holds an adapter of {found.adapter}: an index could not tell it from one of another.",
+                hint=ADAPTER_HINT,
             )
         computed_in = precision or _precision(self._device, found.config)
         self._kind = PAGE_MODELS[found.architecture]
@@ -115,8 +132,9 @@ class VisionEncoder:
         if weights is None:
             raise errors.ConfigurationError(
                 f"the files of {found.name!r} do not tell its weights from others: an index could not know its model.",
-                hint="Save the whole model as safetensors, with any adapter merged into it.",
+                hint=f"Save the whole model as safetensors. {ADAPTER_HINT}",
             )
+        check_tokenizer(self._processor.tokenizer, found.name)
         self._image = self._processor.tokenizer.convert_tokens_to_ids(self._processor.image_token)
         self.batch_size = batch_size
         self._image_tokens_only = image_tokens_only
@@ -223,11 +241,7 @@ class VisionEncoder:
 
     def _queries(self, texts: Sequence[str]) -> Iterator[tuple[Rows, list[int], list[tuple[int, int]]]]:
         """Rows, token ids, and where each token lies in what the processor made of the text."""
-        if isinstance(texts, str):
-            raise errors.InvalidInput("texts is one text, not a sequence of them.", hint="Write [text].")
-        for at, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise errors.InvalidInput(f"query {at} is a {type(text).__name__}, not text.")
+        check_texts(texts)
         for start in range(0, len(texts), QUERIES_AT_ONCE):
             batch = list(texts[start : start + QUERIES_AT_ONCE])
             inputs = dict(self._processor.process_queries(batch, return_offsets_mapping=True))
@@ -345,20 +359,20 @@ def _loaded(found: Checkpoint, device: str, precision: str) -> tuple[Any, Any]:
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
-    kind = getattr(transformers, found.architecture)
-    processor_kind = getattr(transformers, PAGE_MODELS[found.architecture].processor)
     dtype = getattr(torch, precision)
     try:
+        kind = getattr(transformers, found.architecture)
+        processor_kind = getattr(transformers, PAGE_MODELS[found.architecture].processor)
         model, report = kind.from_pretrained(
             found.source, revision=found.revision, dtype=dtype, output_loading_info=True
         )
         processor = processor_kind.from_pretrained(found.source, revision=found.revision)
-    except Exception as error:  # whatever a library says of files that are not what they should be
-        raise errors.ConfigurationError(f"model {found.name!r} cannot be loaded: {error}") from error
+    except Exception as error:  # whatever libraries say of files, and of each other, that are not what they should be
+        raise not_loaded(found, error) from error
     if lacking := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
         raise errors.ConfigurationError(
             f"the checkpoint of {found.name!r} lacks {len(lacking)} of the weights of {found.architecture}, "
             f"{lacking[0]} first.",
-            hint="Save the whole model, with its projection and any adapter merged into it.",
+            hint="Download or save it again, whole, with its projection.",
         )
     return model.to(device).eval(), processor

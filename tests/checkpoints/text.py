@@ -144,6 +144,40 @@ def build_with_code(folder: Path) -> Path:
     return folder
 
 
+def build_fastembed(folder: Path) -> Path:
+    """A BERT in Stanford's format, and beside it what fastembed reads: a graph from ids and mask to rows of length 1."""
+    build_bert_colbert(folder, dim=128, document_length=120)
+    weights = load_file(folder / "model.safetensors")
+    bert = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False).eval()
+    bert.load_state_dict({name.removeprefix("bert."): value for name, value in weights.items() if "bert." in name})
+    ids = torch.randint(20, 40, (2, 9))
+    names = ["input_ids", "attention_mask", "rows"]
+    torch.onnx.export(
+        _Rows(bert, weights["linear.weight"]).eval(),
+        (ids, torch.ones_like(ids)),
+        str(folder / "model.onnx"),
+        input_names=names[:2],
+        output_names=names[2:],
+        dynamic_axes={name: {0: "batch", 1: "tokens"} for name in names},
+        dynamo=False,
+    )
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    tokens = {name: token for name, token in settings.items() if name.endswith("_token")}
+    (folder / "special_tokens_map.json").write_text(json.dumps(tokens))
+    return folder
+
+
+class _Rows(torch.nn.Module):
+    def __init__(self, bert: BertModel, matrix: torch.Tensor) -> None:
+        super().__init__()
+        self.bert = bert
+        self.matrix = torch.nn.Parameter(matrix)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return torch.nn.functional.normalize(hidden @ self.matrix.T, dim=-1)
+
+
 def build_single_vector(folder: Path) -> Path:
     """A plain BERT, as all the models that make one vector per text are built on."""
     tokenizer = _wordpiece(folder)

@@ -179,6 +179,25 @@ class TestPages:
         assert "stdin:3\tthis is a text, and the encoder takes images." in pushed.stdout
         assert "Wrote 1 document" in pushed.stderr
 
+    def test_a_broken_page(self, url: str, folder: Path, page_models: dict[str, Path]) -> None:
+        """Named, and once; those beside it are written where that was asked for."""
+        options = ("--encoder", str(page_models["colpali"]))
+        run("create", url, "pages", *options)
+        broken = folder / "b.png"
+        broken.write_bytes((folder / "a.png").read_bytes()[:60])
+        refused = run("push", url, "pages", str(folder), *options)
+        assert refused.exit_code == 1
+        assert refused.stderr.count(str(broken)) == 1
+        reported = run("push", url, "pages", str(folder), *options, "--on-error", "report")
+        assert reported.exit_code == 4
+        assert "Wrote 2 documents" in reported.stderr
+
+    def test_a_page_by_its_own_path(self, url: str, folder: Path) -> None:
+        """What can be named instead is said."""
+        refused = run("push", url, "pages", str(folder / "a.png"))
+        assert refused.exit_code == 2
+        assert "Of a page name the folder" in " ".join(refused.stderr.split())
+
     def test_rows_of_the_image_only(self, url: str, folder: Path, page_models: dict[str, Path]) -> None:
         """An index made so in Python is filled and searched so, without being told again."""
         encoder = lateint.encoder(page_models["colpali"], image_tokens_only=True, device="cpu")

@@ -1,8 +1,12 @@
-"""Adapters, against doubles that speak as fastembed 0.9.1, PyLate 1.6.0 and colpali-engine 0.3.18 do in their source."""
+"""Adapters, against doubles of fastembed 0.9.1, PyLate 1.6.0 and colpali-engine 0.3.18, for where those are not.
+
+What the libraries themselves make of it stands in test_encoders_real.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +51,7 @@ class PyLate:
 
     query_length, document_length, do_query_expansion, attend_to_expansion_tokens = 32, 180, True, False
     query_prefix, document_prefix = "[Q] ", "[D] "
+    dtype = "torch.float32"
 
     def __init__(self, skiplist_words: Iterable[str] = ("!", ",")) -> None:
         self.skiplist_words = list(skiplist_words)
@@ -54,7 +59,11 @@ class PyLate:
     def get_sentence_embedding_dimension(self) -> int:
         return 8
 
+    def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        yield "0.auto_model.embeddings.weight", np.zeros(2)
+
     def encode(self, sentences: list[str], *, is_query: bool, show_progress_bar: bool) -> list[np.ndarray]:
+        assert sentences, "PyLate 1.6.0 fails on none"
         return [rows_of(f"query {text}" if is_query else text) for text in sentences]
 
 
@@ -66,7 +75,7 @@ def test_fastembed_in_an_index() -> None:
         "model": "colbert-ir/colbertv2.0",
         "dim": 8,
         "rows": {"query": "2 2001", "document": "13 512"},
-        "made_with": {"fastembed": "1.2.3"},
+        "made_with": {"fastembed": "1.2.3", "onnxruntime": "1.2.3"},
     }
     with lateint.connect("memory://") as client:
         index = client.create_index(lateint.IndexSpec("a", encoder.dim, encoder=encoder.fingerprint))
@@ -80,6 +89,44 @@ def test_pylate_knows_queries_from_documents() -> None:
     assert np.array_equal(encoder.encode_queries(["a b"])[0], rows_of("query a b"))
     assert np.array_equal(encoder.encode_documents(["a b"])[0], rows_of("a b"))
     assert encoder.max_query_tokens == encoder.fingerprint["query_length"] == 32
+    assert encoder.encode_queries([]) == encoder.encode_documents([]) == []
+
+
+def test_what_is_no_text() -> None:
+    """A string is a sequence of letters to a library, and would become as many documents; 3 an error that names none."""
+    encoder = from_pylate(PyLate(), name="a/b")
+    mixed: Any = ["a", 3]
+    for encode in (encoder.encode_queries, encoder.encode_documents):
+        with pytest.raises(errors.InvalidInput, match=r"is one (text|document), not a sequence"):
+            encode("abc")
+        with pytest.raises(errors.InvalidInput, match="text 1 is a int, not text"):
+            encode(mixed)
+
+
+@pytest.mark.parametrize("weights", [0.0, 0.5])
+def test_an_adapter_that_was_not_read(weights: float) -> None:
+    """transformers 5.3, which PyLate 1.6.0 pins, logs it and goes on with the base: LoRA begins as nothing."""
+    model = PyLate()
+    part = "0.auto_model.layers.0.attn.Wqkv.lora_B.default.weight"
+    model.named_parameters = lambda: iter([(part, np.full(2, weights))])  # type: ignore[method-assign]
+    if weights:
+        assert from_pylate(model, name="a/b").dim == 8
+        return
+    with pytest.raises(errors.ConfigurationError, match="the adapter of this model changes nothing"):
+        from_pylate(model, name="a/b")
+
+
+def test_fastembed_of_another_kind() -> None:
+    """Its classes for pages, and for one vector a text, look much alike."""
+
+    class OneVector(FastEmbed):
+        def query_embed(self, query: Iterable[str]) -> Iterator[np.ndarray]:
+            yield from (np.zeros(8, np.float32) for _ in query)
+
+    with pytest.raises(errors.ConfigurationError, match=r"one vector of a text.*LateInteractionTextEmbedding"):
+        from_fastembed(OneVector())
+    with pytest.raises(errors.ConfigurationError, match="a fastembed object cannot be adapted"):
+        from_fastembed(object())
 
 
 def test_fastembed_of_another_recipe() -> None:
@@ -116,7 +163,13 @@ class Tokenizer:
 
 
 class ColModel:
-    device, dim = "cpu", 8
+    device, dim, dtype = "cpu", 8, "torch.bfloat16"
+
+    def eval(self) -> ColModel:
+        return self
+
+    def named_parameters(self) -> Iterator[tuple[str, Any]]:
+        yield from ()
 
 
 class Renders:
@@ -150,14 +203,15 @@ def test_colpali_engine_of_another_version(other: Renders, part: str) -> None:
     pytest.importorskip("PIL", reason="the extra vision is not installed")
     mine, theirs = (from_colpali_engine(ColModel(), processor, name="a/b") for processor in (Renders(), other))
     assert mine.fingerprint["page"] == {"prompt": "1 2 3", "tokens": 7}
+    assert mine.fingerprint["made_with"]["precision"] == "bfloat16"
     assert_mismatch(mine, theirs, part)
 
 
-def test_colpali_engine_selects_rows_and_encodes_queries_alone() -> None:
+def test_colpali_engine_selects_rows_and_encodes_queries_alone(tmp_path: Path) -> None:
     """Padded rows may be NaN there, and neighbours in a batch change ColPali's queries."""
     torch = pytest.importorskip("torch", reason="the extra vision is not installed")
 
-    pytest.importorskip("PIL", reason="the extra vision is not installed")
+    image = pytest.importorskip("PIL.Image", reason="the extra vision is not installed")
 
     class Processor:
         tokenizer = Tokenizer()
@@ -167,12 +221,11 @@ def test_colpali_engine_selects_rows_and_encodes_queries_alone() -> None:
             return Batch(input_ids=torch.ones(1, 3), attention_mask=torch.tensor([[1, 1, 1]]))
 
         def process_images(self, images: list[Any]) -> Batch:
+            assert {page.mode for page in images} == {"RGB"}
             mask = torch.tensor([[0] * (4 - at) + [1] * at for at in range(1, len(images) + 1)])
             return Batch(input_ids=torch.ones(len(images), 4), attention_mask=mask)
 
-    class Model:
-        device, dim = "cpu", 8
-
+    class Model(ColModel):
         def __call__(self, *, input_ids: Any, attention_mask: Any) -> Any:
             vectors = torch.nn.functional.normalize(torch.ones(*input_ids.shape, self.dim), dim=-1)
             return vectors.masked_fill(attention_mask[..., None] == 0, float("nan")).to(torch.bfloat16)
@@ -180,9 +233,13 @@ def test_colpali_engine_selects_rows_and_encodes_queries_alone() -> None:
     encoder = from_colpali_engine(Model(), Processor(), name="vidore/colqwen2-v1.0", batch_size=3)
     assert encoder.document_kind == "image"
     assert [rows.shape for rows in encoder.encode_queries(["a", "b"])] == [(3, 8), (3, 8)]
-    pages = encoder.encode_documents(["page"] * 4)
+    image.new("LA", (8, 8)).save(tmp_path / "page.png")
+    pages = encoder.encode_documents([image.new("L", (8, 8)), tmp_path / "page.png"] * 2)
     assert [len(rows) for rows in pages] == [1, 2, 3, 1]
     assert all(rows.dtype == np.float32 and np.isfinite(rows).all() for rows in pages)
+    (tmp_path / "broken.png").write_bytes((tmp_path / "page.png").read_bytes()[:40])
+    with pytest.raises(errors.InvalidInput, match=r"broken\.png"):
+        encoder.encode_documents([tmp_path / "broken.png"])
 
 
 def test_arrays_are_looked_up() -> None:

@@ -501,12 +501,6 @@ class TestLoading:
         with pytest.raises(errors.ConfigurationError, match="holds no model"):
             lateint.encoder(tmp_path)
 
-    def test_colpali_engine_has_its_own_way(self, tmp_path: Path) -> None:
-        """Its checkpoints are adapters of another model, which only it can put together."""
-        (tmp_path / "adapter_config.json").write_text("{}")
-        with pytest.raises(errors.ConfigurationError, match="from_colpali_engine"):
-            lateint.encoder(tmp_path)
-
     def test_extra_not_installed(self, monkeypatch: pytest.MonkeyPatch, colbert: Path) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(errors.MissingDependency, match=r'pip install "lateint\[text\]"'):

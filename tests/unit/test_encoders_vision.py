@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,11 @@ def colpali_query(plain: Plain, text: str) -> NDArray[np.float64]:
 
 
 def colpali_page(plain: Plain, page: Image.Image) -> NDArray[np.float64]:
+    prompt = f"{'<image>' * 16}<bos>Describe the image.\n"
+    if find_spec("torchvision"):  # rounds some pixels to another grey than Pillow
+        return colpali(plain, prompt, plain.images([page], return_tensors="pt")["pixel_values"])
     pixels = np.asarray(page.resize((56, 56), Image.Resampling.BICUBIC), np.float32) / 255 * 2 - 1
-    return colpali(
-        plain, f"{'<image>' * 16}<bos>Describe the image.\n", torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    )
+    return colpali(plain, prompt, torch.from_numpy(pixels).permute(2, 0, 1)[None])
 
 
 def colqwen2(plain: Plain, ids: torch.Tensor, hidden: torch.Tensor, positions: Any) -> NDArray[np.float64]:

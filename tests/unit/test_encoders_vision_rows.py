@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -16,10 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+import lateint
 from lateint import errors
 from lateint.encoders import vision
 from lateint.encoders.base import MADE_WITH, Patch, Token
-from lateint.encoders.check import check_encoder
+from lateint.encoders.check import SLACK, check_encoder
+from lateint.encoders.checkpoint import resolve
 from lateint.encoders.images import sample_images
 from lateint.encoders.vision import VisionEncoder
 
@@ -168,6 +172,21 @@ def projected_patches(model: Any, inputs: dict[str, Any]) -> NDArray[np.float32]
     return torch.cat([part.reshape(-1, part.shape[-1]) for part in seen]).numpy()
 
 
+_WRITTEN = """
+import json
+
+import numpy as np
+
+from lateint.encoders.images import sample_images
+from lateint.encoders.vision import VisionEncoder
+
+encoder = VisionEncoder(sys.argv[1], device="cpu")
+np.savez(sys.argv[2], *encoder.encode_documents(sample_images()))
+print(json.dumps(dict(encoder.fingerprint)))
+"""
+"""A program that encodes the sample pages: folder of the model, file for the rows."""
+
+
 class TestFingerprint:
     def test_is_json_and_says_what_matters(
         self, page_models: dict[str, Path], family: str, encoder: VisionEncoder
@@ -184,6 +203,36 @@ class TestFingerprint:
         around = encoder.fingerprint[MADE_WITH]
         assert around["pillow"] == version("pillow")
         assert around["torchvision"] == (version("torchvision") if find_spec("torchvision") else None)
+
+    @pytest.mark.parametrize("family", ["colpali"], indirect=True)
+    @pytest.mark.filterwarnings("error")
+    def test_what_resizes_pages_locks_nobody_out(self, encoder: VisionEncoder) -> None:
+        """An index that was filled with torchvision at hand is searched without it: a warning, which names it."""
+        filled = dict(encoder.fingerprint)
+        filled[MADE_WITH] = {**filled[MADE_WITH], "torchvision": "0.1.0"}
+        with lateint.connect("memory://") as client:
+            index = client.create_index(lateint.IndexSpec("pages", encoder.dim, encoder=filled))
+            with pytest.warns(UserWarning, match=r"torchvision is .* here and '0\.1\.0' in the index.*by rounding"):
+                lateint.Retriever(index, encoder)
+
+    @pytest.mark.skipif(
+        find_spec("torchvision") is None, reason="torchvision is not installed: nothing to compare with"
+    )
+    def test_is_the_same_without_torchvision(self, page_models: dict[str, Path], family: str, tmp_path: Path) -> None:
+        """It chooses another class to prepare pages with, of which the settings, and so the index, must not tell."""
+        program = "import sys; sys.modules['torchvision'] = None\n" + _WRITTEN
+        told = [sys.executable, "-c", program, str(page_models[family]), str(tmp_path / "rows.npz")]
+        without = json.loads(subprocess.run(told, check=True, capture_output=True, text=True).stdout)
+        encoder = VisionEncoder(page_models[family], device="cpu")
+        assert without[MADE_WITH].pop("torchvision") is None
+        mine = dict(encoder.fingerprint)
+        mine[MADE_WITH] = {key: value for key, value in mine[MADE_WITH].items() if key != "torchvision"}
+        assert without == mine
+        with np.load(tmp_path / "rows.npz") as rows:
+            for name, page in zip(rows, encoder.encode_documents(sample_images()), strict=True):
+                assert rows[name].shape == page.shape
+                # Both round pixels to 8 bits, and not always to the same: about what half precision does to a row.
+                assert np.linalg.norm(rows[name] - page, axis=1).max() < SLACK["float16"]
 
     @pytest.mark.parametrize("family", ["colqwen2"], indirect=True)
     def test_of_another_prompt_and_another_resolution(self, encoder: VisionEncoder, copied: Path) -> None:
@@ -240,8 +289,29 @@ class TestUnusableCheckpoints:
     def test_adapter(self, copied: Path) -> None:
         """It does not hold the model under it: two of one recipe would pass for the same."""
         (copied / "adapter_config.json").write_text("{}", "utf-8")
-        with pytest.raises(errors.ConfigurationError, match=r"'copied' do not tell its weights.*adapter merged"):
+        with pytest.raises(errors.ConfigurationError, match=r"'copied' holds an adapter of .*Merge it into its base"):
             VisionEncoder(copied)
+
+    def test_missing_tokenizer(self, copied: Path) -> None:
+        """transformers makes an empty one up for some; what is missing has to be said, and not of a sample page."""
+        (copied / "tokenizer.json").unlink()
+        (copied / "tokenizer_config.json").unlink()
+        with pytest.raises(errors.ConfigurationError, match=r"(?s)'copied'.*(tokenizer\.json|missing or broken files)"):
+            VisionEncoder(copied)
+
+    @pytest.mark.parametrize("family", ["colpali"], indirect=True)
+    def test_torchvision_that_does_not_fit(self, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One for another torch breaks when transformers imports it: the cause is said, and no traceback."""
+
+        class Broken:
+            __spec__ = None
+
+            def __getattr__(self, _: str) -> Any:
+                raise RuntimeError("operator torchvision::nms does not exist")
+
+        monkeypatch.setitem(sys.modules, "transformers", Broken())
+        with pytest.raises(errors.ConfigurationError, match=r"'copied' cannot be loaded: .*torchvision::nms.*versions"):
+            vision._loaded(resolve(copied), "cpu", "float32")
 
     @pytest.mark.parametrize("family", ["colpali"], indirect=True)
     def test_of_another_class(self, copied: Path) -> None:
