@@ -158,7 +158,7 @@ class TestOpenListDrop(Suite):
 
         Breaks when: the list is what this client created, or is one page of the engine's.
         """
-        made = [(await lab.index()).name for _ in range(6)]
+        made = [(await lab.index()).name for _ in range(12)]
         listed = await lab.client.list_indexes()
         assert listed == sorted(set(listed))
         assert set(made) <= set(listed)
